@@ -1,0 +1,182 @@
+"""
+The decision: a request, a policy, keys and a time in; an identity to forward, a wish for keys, or a refusal out.
+
+The order is fixed: target, route, credentials, provider, key, signature, claims, authorization, identity. Nothing of
+an unverified token decides anything but which provider's rules apply to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.core.credentials import extract_bearer_token
+from gateway.core.errors import Attempt, GatewayError, Reason, RequestRefused, RouteRefused, TokenRefused, Unavailable
+from gateway.core.fields import Field, Fields, select_values
+from gateway.core.identity import build_identity, build_identity_fields
+from gateway.core.jwks import KeySet
+from gateway.core.jwt import Token, parse_token
+from gateway.core.policy import Policy
+from gateway.core.routes import Access, Match, authorize
+from gateway.core.target import Target, parse_target, split_segments
+from gateway.core.tokens import (
+    Provider,
+    VerifiedToken,
+    check_algorithm,
+    check_claims,
+    check_typ,
+    select_keys,
+    verify_signature,
+)
+
+# CONNECT asks for a tunnel past every rule, TRACE echoes credentials and the fields that we add.
+REFUSED_METHODS = frozenset({"CONNECT", "TRACE"})
+_PLAIN_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+
+KEYS_RETRY_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHead:
+    """The head of a request as received: ``target`` is the request-target, ``fields`` are pairs of bytes in order."""
+
+    method: str
+    target: str
+    fields: Fields
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    """A request that goes on: to this target, with these fields. ``verified`` is None for an anonymous one."""
+
+    target: Target
+    match: Match
+    fields: tuple[Field, ...]
+    verified: VerifiedToken | None
+
+    @property
+    def expires_at(self) -> float | None:
+        """The time in seconds since the epoch at which the caller's token ends, leeway included."""
+        if self.verified is None:
+            return None
+        return self.verified.token.expires_at + self.verified.provider.leeway_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class NeedKeys:
+    """No decision before this provider was asked for its keys; ``kid`` is the one that is not known yet, if any."""
+
+    provider: str
+    kid: str | None
+
+
+def decide(
+    head: RequestHead,
+    policy: Policy,
+    keys: Mapping[str, KeySet],
+    now: float,
+    asked: frozenset[str] = frozenset(),
+) -> Allow | NeedKeys:
+    """
+    Decide on one request.
+
+    ``keys`` maps a provider's name to its usable set; one without an entry has no keys now. ``now`` is in seconds
+    since the epoch. ``asked`` names the providers whose keys were asked for on behalf of this request already: for
+    those, no key is the last word.
+
+    Raises:
+        GatewayError: The refusal; of several providers' the one that got furthest, with all ``attempts``.
+    """
+    target = _read_target(head)
+    match = _match_route(head.method, target, policy)
+    text = None if match.access is Access.PUBLIC else extract_bearer_token(head.fields)
+    if text is None:
+        if match.access is Access.REQUIRED:
+            raise TokenRefused(Reason.MISSING_TOKEN, "A bearer token is needed.", scopes=_list_scopes(match))
+        return Allow(target, match, build_identity_fields(None, policy.identity), None)
+    verified = verify(parse_token(text, max_length=policy.max_token_length), policy, keys, now, asked)
+    if isinstance(verified, NeedKeys):
+        return verified
+    identity = build_identity(verified, policy.identity)
+    authorize(verified, identity, match)
+    return Allow(target, match, build_identity_fields(identity, policy.identity), verified)
+
+
+def _read_target(head: RequestHead) -> Target:
+    if head.method in REFUSED_METHODS:
+        raise RouteRefused(Reason.METHOD_NOT_ALLOWED, "The method is not supported.", allowed_methods=_PLAIN_METHODS)
+    hosts = select_values(head.fields, b"host")
+    # RFC 9112, section 3.2: none or several is for 400; upstreams differ on which of two they believe.
+    if len(hosts) > 1:
+        raise RequestRefused(Reason.MALFORMED_REQUEST, "The request has more than one Host field.")
+    return parse_target(head.method, head.target, hosts[0].decode("latin-1") if hosts else None)
+
+
+def _match_route(method: str, target: Target, policy: Policy) -> Match:
+    # "OPTIONS *" is about the server, and where the path decides nothing, no path is ambiguous.
+    if target.path == "*" or not policy.routes:
+        return policy.routes.match(method, ())
+    return policy.routes.match(method, split_segments(target.path, keep_encoded_slashes=policy.keeps_encoded_slashes))
+
+
+def _list_scopes(match: Match) -> tuple[str, ...]:
+    return match.route.scopes if match.route else ()
+
+
+def verify(
+    token: Token,
+    policy: Policy,
+    keys: Mapping[str, KeySet],
+    now: float,
+    asked: frozenset[str] = frozenset(),
+) -> VerifiedToken | NeedKeys:
+    """
+    Return what a token proves by the rules of the first provider, in file order, that takes it.
+
+    Raises:
+        TokenRefused: What the provider that got furthest says, with all ``attempts``.
+        Unavailable: ``keys_unavailable``, where a provider without keys might have taken the token.
+    """
+    providers = policy.select_providers(token.issuer) if token.issuer else ()
+    if not providers:
+        raise TokenRefused(
+            Reason.UNKNOWN_ISSUER,
+            "The issuer of the token is not accepted." if token.issuer else "The token names no issuer.",
+            received=token.issuer,
+            expected=tuple(issuer for provider in policy.providers for issuer in provider.issuers),
+        )
+    attempts: list[Attempt] = []
+    wish: NeedKeys | None = None
+    for provider in providers:
+        try:
+            outcome = _verify_for(token, provider, keys.get(provider.name), now, may_ask=provider.name not in asked)
+        except GatewayError as error:
+            attempts.append(Attempt(provider.name, error))
+            continue
+        if isinstance(outcome, VerifiedToken):
+            return outcome
+        wish = wish or outcome
+    if wish is not None:
+        return wish
+    furthest = max(attempts, key=lambda attempt: attempt.error.reason.stage).error
+    furthest.attempts = tuple(attempts)
+    raise furthest
+
+
+def _verify_for(
+    token: Token, provider: Provider, keys: KeySet | None, now: float, *, may_ask: bool
+) -> VerifiedToken | NeedKeys:
+    check_typ(token, provider)
+    check_algorithm(token, provider)
+    if keys is None:
+        if may_ask:
+            return NeedKeys(provider.name, token.kid)
+        raise Unavailable(
+            Reason.KEYS_UNAVAILABLE,
+            "The keys of the token's issuer are not available.",
+            retry_after_seconds=KEYS_RETRY_SECONDS,
+        )
+    if may_ask and token.kid is not None and not keys.has_kid(token.kid):
+        return NeedKeys(provider.name, token.kid)
+    verify_signature(token, select_keys(token, keys))
+    return check_claims(token, provider, now)

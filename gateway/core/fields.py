@@ -1,0 +1,72 @@
+"""
+Header fields as received: names, lists, hop-by-hop fields, the folded form of a name.
+
+Fields are pairs of bytes in the order and casing of the wire. Nothing here decodes a value that it only passes on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv6Address, ip_address
+
+Field = tuple[bytes, bytes]
+Fields = Sequence[Field]
+
+# RFC 9110, section 5.6.2: token = 1*tchar
+_TCHAR = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+TOKEN = re.compile(_TCHAR + rb"+")
+
+# RFC 9110, section 7.6.1, and the fields of the same nature that stand elsewhere: Proxy-Connection and Keep-Alive are
+# older than the rule, HTTP2-Settings belongs to an upgrade that we never do, Proxy-Authorization is for us alone
+# (section 11.7.2), and TE, Trailer, Transfer-Encoding and Upgrade describe one connection.
+HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"http2-settings",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+
+# CGI, WSGI, PHP and many frameworks show an application names in which every such octet became the same one, so
+# X_Identity, X.Identity and X-Identity are one name to whoever reads them there.
+_FOLDED = bytes(octet if bytes((octet,)).isalnum() else 0x2D for octet in bytes(range(256)).lower())
+
+
+def fold_name(name: bytes) -> bytes:
+    """Return the folded form of a field name: lower case, all but ASCII letters and digits as ``-``."""
+    return name.translate(_FOLDED)
+
+
+def select_values(fields: Fields, name: bytes) -> list[bytes]:
+    """Return the values of all fields of that (lower-case) name, in order."""
+    return [value for key, value in fields if key.lower() == name]
+
+
+def split_list(values: Iterable[bytes]) -> list[bytes]:
+    """Return the elements of a comma-separated field, lower-cased, empty ones left out (RFC 9110, section 5.6.1)."""
+    return [element for value in values for part in value.split(b",") if (element := part.strip(b" \t").lower())]
+
+
+def select_connection_options(fields: Fields) -> frozenset[bytes]:
+    """Return the lower-case names that the ``Connection`` fields list (RFC 9110, section 7.6.1)."""
+    return frozenset(split_list(select_values(fields, b"connection")))
+
+
+def build_forwarded_node(address: str) -> str:
+    """Return an address as a node of ``Forwarded``: IPv6 bracketed and quoted, unknown peers as ``unknown``.
+
+    RFC 7239, section 6.
+    """
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return "unknown"
+    return f'"[{parsed}]"' if isinstance(parsed, IPv6Address) else str(parsed)

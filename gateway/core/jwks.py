@@ -1,0 +1,201 @@
+"""
+A JWK Set document -> the keys that can verify, and the others with the reason why not.
+
+RFC 7517, 7518, 8037, 9864. Keys are taken one by one: a key that cannot be used is skipped and named, and the rest of
+the set works (RFC 7517, section 5). Only public members are ever read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, OKPKey, RSAKey
+
+from gateway.core.fields import TOKEN
+
+MAX_KEYS = 64
+# A token without kid is tried against so many keys at most, so that it cannot buy an unbounded amount of arithmetic.
+MAX_CANDIDATES = 4
+MAX_KID_LENGTH = 256
+
+Key = RSAKey | ECKey | OKPKey
+
+_MIN_RSA_BITS, _MAX_RSA_BITS = 2048, 8192
+_MIN_RSA_EXPONENT, _MAX_RSA_EXPONENT_BITS = 3, 64
+
+_RSA_ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
+_CURVE_ALGORITHMS = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "EdDSA"}
+_PUBLIC_MEMBERS = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
+_IMPORTERS: dict[str, Callable[[dict[str, Any]], Key]] = {
+    "RSA": RSAKey.import_key,
+    "EC": ECKey.import_key,
+    "OKP": OKPKey.import_key,
+}
+
+ALGORITHMS = _RSA_ALGORITHMS | frozenset(_CURVE_ALGORITHMS.values())
+
+
+class KeySetError(ValueError):
+    """A document that is no JWK Set at all; the text says what it is instead."""
+
+
+class _Unusable(Exception):
+    """One key that cannot verify; the text says why."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VerificationKey:
+    """One public key and the algorithms that it may verify: its ``alg``, else what its type and curve allow."""
+
+    kid: str | None
+    algorithms: frozenset[str]
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedKey:
+    """One key of a set that is not used: its place from 0, its ``kid`` if it has one, and why."""
+
+    index: int
+    kid: str | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeySet:
+    """
+    The usable keys of one provider.
+
+    ``generation`` is a digest of the document, so an equal set is the same generation.
+    """
+
+    keys: tuple[VerificationKey, ...]
+    skipped: tuple[SkippedKey, ...]
+    generation: bytes
+
+    def select_candidates(self, algorithm: str, kid: str | None) -> tuple[VerificationKey, ...]:
+        """
+        Return the keys that may have signed a token with this ``alg`` and ``kid``.
+
+        A ``kid`` is compared by code point and never looked up elsewhere; several keys may share one. Without a
+        ``kid``, every key that fits the algorithm, at most four.
+        """
+        fitting = (key for key in self.keys if algorithm in key.algorithms and kid in (None, key.kid))
+        return tuple(fitting)[:MAX_CANDIDATES]
+
+    def has_kid(self, kid: str) -> bool:
+        """Return whether a usable key of the set has this ``kid``."""
+        return any(key.kid == kid for key in self.keys)
+
+
+def normalize_algorithm(name: str) -> str:
+    """Return our one name for an algorithm: ``Ed25519`` (RFC 9864) is ``EdDSA`` with the only curve it has here."""
+    return "EdDSA" if name == "Ed25519" else name
+
+
+def parse_key_set(document: str | bytes) -> KeySet:
+    """
+    Return the keys of a JWK Set (RFC 7517, section 5).
+
+    Raises:
+        KeySetError: Not a JSON object with an array ``keys``, or more than 64 keys.
+    """
+    try:
+        parsed = json.loads(document)
+    except (ValueError, RecursionError) as error:
+        raise KeySetError("not JSON") from error
+    return build_key_set(parsed)
+
+
+def build_key_set(parsed: object) -> KeySet:
+    """
+    Return the keys of a JWK Set that is already parsed, such as one written into the file.
+
+    Raises:
+        KeySetError: See ``parse_key_set``.
+    """
+    entries = parsed.get("keys") if isinstance(parsed, Mapping) else None
+    if not isinstance(entries, list):
+        raise KeySetError('not a JWK Set: an object with an array "keys" is needed')
+    if len(entries) > MAX_KEYS:
+        raise KeySetError(f"{len(entries)} keys, at most {MAX_KEYS} are taken")
+    keys, skipped = [], []
+    for index, entry in enumerate(entries):
+        try:
+            keys.append(_import_key(entry))
+        except _Unusable as error:
+            kid = entry.get("kid") if isinstance(entry, Mapping) else None
+            skipped.append(SkippedKey(index, kid[:MAX_KID_LENGTH] if isinstance(kid, str) else None, str(error)))
+    digest = hashlib.sha256(json.dumps(parsed, sort_keys=True).encode()).digest()
+    return KeySet(tuple(keys), tuple(skipped), digest)
+
+
+def _import_key(entry: object) -> VerificationKey:
+    if not isinstance(entry, Mapping):
+        raise _Unusable("not an object")
+    _check_purpose(entry)
+    kid = entry.get("kid")
+    if kid is not None and (not isinstance(kid, str) or len(kid) > MAX_KID_LENGTH):
+        raise _Unusable(f"kid is not a string of at most {MAX_KID_LENGTH} characters")
+    key = _import_public_members(entry)
+    return VerificationKey(kid, _select_algorithms(entry, key), key)
+
+
+def _check_purpose(entry: Mapping[str, Any]) -> None:
+    """Refuse keys for other purposes and keys that must not be public (RFC 7517, sections 4.2, 4.3, 9.2)."""
+    if entry.get("kty") == "oct":
+        raise _Unusable("a symmetric key; whoever can read it can sign")
+    if any(member in entry for member in ("d", "p", "q", "dp", "dq", "qi", "oth", "k")):
+        raise _Unusable("a private key; whoever can read it can sign")
+    if "use" in entry and entry["use"] != "sig":
+        raise _Unusable("use is not sig")
+    operations = entry.get("key_ops")
+    if operations is not None and (not isinstance(operations, list) or "verify" not in operations):
+        raise _Unusable("key_ops does not hold verify")
+
+
+def _import_public_members(entry: Mapping[str, Any]) -> Key:
+    kty = entry.get("kty")
+    if not isinstance(kty, str) or kty not in _PUBLIC_MEMBERS:
+        raise _Unusable("kty is not RSA, EC or OKP")
+    members = _PUBLIC_MEMBERS[kty]
+    if "crv" in members and str(entry.get("crv")) not in _CURVE_ALGORITHMS:
+        raise _Unusable("crv is not P-256, P-384, P-521 or Ed25519")
+    if not all(isinstance(entry.get(member), str) and entry[member] for member in members):
+        raise _Unusable(f"not every one of {', '.join(members)} is there")
+    try:
+        # Each importer checks its own members, points on the curve included.
+        key = _IMPORTERS[kty]({"kty": kty, **{member: entry[member] for member in members}})
+    except (JoseError, ValueError, TypeError, KeyError) as error:
+        raise _Unusable("its members make no valid key") from error
+    if isinstance(key, RSAKey):
+        _check_rsa(key)
+    return key
+
+
+def _check_rsa(key: RSAKey) -> None:
+    """Refuse weak and unwieldy moduli (RFC 7518, section 3.3) and exponents that make no permutation."""
+    numbers = key.public_key.public_numbers()
+    if not _MIN_RSA_BITS <= numbers.n.bit_length() <= _MAX_RSA_BITS or not numbers.n & 1:
+        raise _Unusable(
+            f"an RSA modulus of {numbers.n.bit_length()} bits; {_MIN_RSA_BITS} to {_MAX_RSA_BITS} are taken"
+        )
+    if numbers.e < _MIN_RSA_EXPONENT or not numbers.e & 1 or numbers.e.bit_length() > _MAX_RSA_EXPONENT_BITS:
+        raise _Unusable("an RSA exponent that is even, below 3 or beyond 64 bits")
+
+
+def _select_algorithms(entry: Mapping[str, Any], key: Key) -> frozenset[str]:
+    """Return the algorithms that this key serves (RFC 8725, section 3.1)."""
+    possible = _RSA_ALGORITHMS if isinstance(key, RSAKey) else frozenset({_CURVE_ALGORITHMS[str(key.curve_name)]})
+    named = entry.get("alg")
+    if named is None:
+        return possible
+    if not isinstance(named, str) or normalize_algorithm(named) not in possible:
+        shown = named[:32] if isinstance(named, str) and TOKEN.fullmatch(named.encode("utf-8", "replace")) else "alg"
+        raise _Unusable(f"{shown} is no signature algorithm for this type of key")
+    return frozenset({normalize_algorithm(named)})

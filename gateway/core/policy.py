@@ -1,0 +1,61 @@
+"""
+The file, compiled: immutable, and swapped whole.
+
+A request keeps the policy that it began with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
+from types import MappingProxyType
+
+from gateway.core.identity import IdentitySettings
+from gateway.core.jwt import MAX_TOKEN_LENGTH
+from gateway.core.routes import RouteTable
+from gateway.core.tokens import Provider, normalize_issuer
+
+Network = IPv4Network | IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarding:
+    """What is said to the upstream about the client; ``host`` is the Host field, or None to pass the client's on."""
+
+    host: bytes | None
+    has_via: bool = True
+    forward_token: bool = False
+    trusted_proxies: tuple[Network, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """
+    Whom the gateway believes, what it lets them do, and what it tells the upstream.
+
+    ``error_detail`` is ``none``, ``reason`` or ``full``; ``realm`` is the realm of challenges.
+    """
+
+    providers: tuple[Provider, ...]
+    forwarding: Forwarding
+    routes: RouteTable = field(default_factory=RouteTable)
+    identity: IdentitySettings = field(default_factory=IdentitySettings)
+    keeps_encoded_slashes: bool = False
+    max_token_length: int = MAX_TOKEN_LENGTH
+    error_detail: str = "reason"
+    realm: str = "auth-gateway"
+    _by_issuer: Mapping[str, tuple[Provider, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Index the providers by issuer, so that a thousand of them cost as little as one."""
+        index: dict[str, tuple[Provider, ...]] = {}
+        for provider in self.providers:
+            for issuer in dict.fromkeys(map(normalize_issuer, provider.issuers)):
+                index[issuer] = (*index.get(issuer, ()), provider)
+        object.__setattr__(self, "_by_issuer", MappingProxyType(index))
+
+    def select_providers(self, issuer: str) -> tuple[Provider, ...]:
+        """Return the providers whose tokens this issuer signs, in file order."""
+        candidates = self._by_issuer.get(normalize_issuer(issuer), ())
+        return tuple(provider for provider in candidates if provider.has_issuer(issuer))

@@ -1,0 +1,219 @@
+"""
+Routes: which rule a request falls under, and what it demands of the caller.
+
+The first path that matches wins, and its methods are final: a path whose rules name other methods only is 405, never
+the next rule's, so that no catch-all can weaken a rule before it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from gateway.core.claims import find_claim, is_claim_met
+from gateway.core.errors import AccessRefused, Reason, RouteRefused
+from gateway.core.identity import RESERVED_NAMES
+from gateway.core.tokens import VerifiedToken
+
+_CAPTURE = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+ANY_SEGMENT, ANY_REST = "*", "**"
+
+
+class PathError(ValueError):
+    """A path pattern in the file that cannot be used; the text says why."""
+
+
+class Access(Enum):
+    """Whether a route wants a token: never looks at it, takes one if there is one, or demands one."""
+
+    PUBLIC = "public"
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+    DENY = "deny"
+
+
+@dataclass(frozen=True, slots=True)
+class PathPattern:
+    """
+    A path pattern, one element a segment: a literal text, ``*`` or ``{name}``; ``has_rest`` stands for a last ``**``.
+
+    ``**`` is the rest, be it empty: ``/admin/**`` takes ``/admin`` too, so that a rule guards the root of its tree.
+    """
+
+    text: str
+    segments: tuple[str, ...]
+    captures: tuple[tuple[int, str], ...]
+    has_rest: bool
+
+    def match(self, segments: tuple[str, ...]) -> Mapping[str, str] | None:
+        """Return what the pattern captures from the decoded segments of a path, or None where they do not match."""
+        size = len(self.segments)
+        if len(segments) < size or (len(segments) > size and not self.has_rest):
+            return None
+        for wanted, segment in zip(self.segments, segments, strict=False):
+            # No wildcard takes the empty segment that a trailing slash leaves.
+            if wanted != segment and (wanted != ANY_SEGMENT or not segment):
+                return None
+        return {name: segments[index] for index, name in self.captures}
+
+
+def parse_path_pattern(text: str) -> PathPattern:
+    """
+    Return the pattern that a path of the file stands for.
+
+    Raises:
+        PathError: No leading slash, ``**`` before the end, a wildcard that is only part of a segment, or a capture
+            twice.
+    """
+    if not text.startswith("/"):
+        raise PathError("a path begins with /")
+    parts = text[1:].split("/")
+    has_rest = parts[-1] == ANY_REST
+    segments, captures = [], []
+    for index, part in enumerate(parts[:-1] if has_rest else parts):
+        capture = _CAPTURE.fullmatch(part)
+        if capture:
+            captures.append((index, capture[1]))
+        elif part != ANY_SEGMENT and any(mark in part for mark in "*{}?#%"):
+            raise PathError(f"{part!r}: a segment is text, *, {{name}} or, at the end, **; captures are lower-case")
+        segments.append(ANY_SEGMENT if capture else part)
+    if len({name for _, name in captures}) < len(captures):
+        raise PathError("one name is captured twice")
+    if "" in segments[:-1] or (has_rest and "" in segments):
+        raise PathError("an empty segment; such paths are refused before routes are looked at")
+    return PathPattern(text, tuple(segments), tuple(captures), has_rest)
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One thing that a route demands of an identity: a claim equal to one of ``values``, or to a captured segment."""
+
+    claim: str
+    values: tuple[Any, ...] = ()
+    capture: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One rule of the file. ``methods`` None stands for all; ``providers`` None for every provider."""
+
+    pattern: PathPattern
+    methods: frozenset[str] | None = None
+    access: Access = Access.REQUIRED
+    scopes: tuple[str, ...] = ()
+    any_scope: tuple[str, ...] = ()
+    requirements: tuple[Requirement, ...] = ()
+    providers: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The rule that a request falls under; ``route`` is None where the default applies."""
+
+    route: Route | None
+    access: Access
+    captures: Mapping[str, str]
+
+
+class RouteTable:
+    """All rules of a file, in its order. Rules of one path pattern stand together at the place of the first."""
+
+    __slots__ = ("_default", "_groups")
+
+    def __init__(self, routes: Iterable[Route] = (), default_access: Access = Access.REQUIRED) -> None:
+        groups: dict[tuple[tuple[str, ...], bool], list[Route]] = {}
+        for route in routes:
+            groups.setdefault((route.pattern.segments, route.pattern.has_rest), []).append(route)
+        self._groups = tuple(map(tuple, groups.values()))
+        self._default = Match(None, default_access, {})
+
+    def __bool__(self) -> bool:
+        """Return whether the path decides anything."""
+        return bool(self._groups) or self._default.access is Access.DENY
+
+    def match(self, method: str, segments: tuple[str, ...]) -> Match:
+        """
+        Return the rule for a method and the decoded segments of a path.
+
+        Raises:
+            RouteRefused: ``method_not_allowed``, or ``no_route`` where the default denies.
+        """
+        for group in self._groups:
+            if group[0].pattern.match(segments) is not None:
+                return _select_by_method(group, method, segments)
+        if self._default.access is Access.DENY:
+            raise RouteRefused(Reason.NO_ROUTE, "No route takes this path.")
+        return self._default
+
+
+def _select_by_method(group: tuple[Route, ...], method: str, segments: tuple[str, ...]) -> Match:
+    for route in group:
+        if route.methods is None or method in route.methods:
+            # Each rule has its own capture names, so the captures are its own too.
+            return Match(route, route.access, route.pattern.match(segments) or {})
+    raise RouteRefused(
+        Reason.METHOD_NOT_ALLOWED,
+        "The route takes other methods.",
+        received=method,
+        allowed_methods=sorted({name for route in group for name in route.methods or ()}),
+    )
+
+
+def authorize(verified: VerifiedToken, identity: Mapping[str, Any], match: Match) -> None:
+    """
+    Check that the caller may use the route (RFC 6750, section 3.1: 403 and the scopes that are needed).
+
+    Raises:
+        AccessRefused: ``provider_not_allowed``, ``insufficient_scope``, ``organization_mismatch`` or
+            ``requirement_not_met``.
+    """
+    route = match.route
+    if route is None:
+        return
+    if route.providers is not None and verified.provider.name not in route.providers:
+        raise AccessRefused(
+            Reason.PROVIDER_NOT_ALLOWED,
+            "Tokens of this provider are not accepted here.",
+            received=verified.provider.name,
+            expected=tuple(sorted(route.providers)),
+        )
+    _check_scopes(route, verified.scopes)
+    for requirement in route.requirements:
+        _check_requirement(requirement, verified, identity, match.captures)
+
+
+def _check_scopes(route: Route, scopes: tuple[str, ...]) -> None:
+    has_all = all(scope in scopes for scope in route.scopes)
+    has_any = not route.any_scope or any(scope in scopes for scope in route.any_scope)
+    if has_all and has_any:
+        return
+    # Of alternatives the first is asked for: a challenge names scopes that all together suffice.
+    needed = route.scopes if has_any else (*route.scopes, route.any_scope[0])
+    raise AccessRefused(
+        Reason.INSUFFICIENT_SCOPE,
+        "The token has not the scope that is needed here.",
+        received=scopes,
+        expected=(*route.scopes, *route.any_scope),
+        scopes=needed,
+    )
+
+
+def _check_requirement(
+    requirement: Requirement, verified: VerifiedToken, identity: Mapping[str, Any], captures: Mapping[str, str]
+) -> None:
+    # Our names mean what we resolved, whatever the token's own claims of that name say.
+    source = identity if requirement.claim in RESERVED_NAMES else verified.token.claims
+    value = find_claim(source, requirement.claim)
+    wanted = requirement.values if requirement.capture is None else (captures[requirement.capture],)
+    if value is not None and is_claim_met(value, wanted):
+        return
+    is_organization = requirement.claim == "organization"
+    raise AccessRefused(
+        Reason.ORGANIZATION_MISMATCH if is_organization else Reason.REQUIREMENT_NOT_MET,
+        "The token is for another organization." if is_organization else "A requirement of the route is not met.",
+        received=f"{requirement.claim}: {value!r}",
+        expected=f"{requirement.claim}: {wanted!r}",
+    )
