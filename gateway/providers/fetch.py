@@ -1,0 +1,176 @@
+"""
+One document in, or one error: over HTTP from an issuer that may be slow, huge, lost or hostile, or from a file.
+
+Every failure leaves this module as ``FetchError`` with a short reason that is safe to log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+from yarl import URL
+
+from gateway import __version__
+from gateway.providers.freshness import FreshnessFields, parse_date
+
+MAX_DOCUMENT_BYTES = 512 * 1024
+MAX_REDIRECTS = 3
+# Some issuers send policies of more than the 8 KiB that aiohttp takes in one field.
+MAX_FIELD_BYTES = 32 * 1024
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MAX_REASON_LENGTH = 200
+
+# The first that fits says it; those of aiohttp overlap.
+_REASONS: tuple[tuple[type[Exception], str], ...] = (
+    (aiohttp.ClientConnectorCertificateError, "the certificate is not trusted"),
+    (aiohttp.ClientConnectorSSLError, "TLS failed"),
+    (aiohttp.ClientConnectorDNSError, "the host name does not resolve"),
+    (aiohttp.ClientConnectorError, "cannot connect"),
+    (aiohttp.ClientPayloadError, "the answer ended early or cannot be decoded"),
+    (aiohttp.ClientResponseError, "the answer is not HTTP"),
+    (aiohttp.InvalidURL, "not a URL that can be fetched"),
+    (ConnectionError, "the connection was closed before an answer"),
+    (aiohttp.ServerDisconnectedError, "the connection was closed before an answer"),
+)
+
+
+class FetchError(Exception):
+    """A document that could not be had; the text is a short reason in ASCII."""
+
+    def __init__(self, reason: str) -> None:
+        # Parts of a reason may come from the other side: no control characters, and not a page of them.
+        super().__init__(ascii(reason)[1:-1][:_MAX_REASON_LENGTH])
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What an issuer answered: the decoded body, what it says about freshness, and its clock (epoch seconds)."""
+
+    body: bytes
+    freshness: FreshnessFields = field(default_factory=FreshnessFields)
+    date: float | None = None
+
+
+def open_session() -> aiohttp.ClientSession:
+    """Return a session for documents of issuers: no cookies, no proxy of the environment, no connection kept."""
+    return aiohttp.ClientSession(
+        # Between two fetches lie minutes; whatever arrives on an idle connection would be taken for the next answer.
+        connector=aiohttp.TCPConnector(force_close=True),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"Accept": "application/json", "User-Agent": f"auth-gateway/{__version__}"},
+        # Each fetch has one deadline of its own, over connecting, redirects and the last byte.
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+        trust_env=False,
+        max_field_size=MAX_FIELD_BYTES,
+        max_line_size=MAX_FIELD_BYTES,
+    )
+
+
+async def fetch_document(
+    session: aiohttp.ClientSession, url: str, *, timeout_seconds: float, ca_file: str | None = None
+) -> Document:
+    """
+    Return the document at an http or https URL: status 200, any content type, at most 512 KiB once decoded.
+
+    Redirects are followed within the origin only: an issuer's open redirect must not choose whom we ask. With
+    ``ca_file``, the authorities in it are trusted and no others.
+
+    Raises:
+        FetchError: Anything else.
+    """
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            context = await asyncio.to_thread(_load_authorities, ca_file) if ca_file else None
+            return await _follow(session, URL(url), context)
+    except TimeoutError as error:
+        raise FetchError(f"no complete answer within {timeout_seconds:g} s") from error
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        raise FetchError(_describe(error)) from error
+
+
+async def read_document(path: str) -> Document:
+    """
+    Return the document in a file of at most 512 KiB.
+
+    Raises:
+        FetchError: It cannot be read, is no regular file, or is larger.
+    """
+    try:
+        body = await asyncio.to_thread(_read_file, Path(path))
+    except OSError as error:
+        raise FetchError(f"cannot read the file: {error.strerror or type(error).__name__}") from error
+    return Document(body)
+
+
+def _read_file(path: Path) -> bytes:
+    # A pipe or a terminal would hold the thread, and with it our own end, until somebody writes into it.
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise FetchError("not a regular file")
+    with path.open("rb") as file:
+        body = file.read(MAX_DOCUMENT_BYTES + 1)
+    _check_size(len(body))
+    return body
+
+
+def _load_authorities(ca_file: str) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise FetchError(f"cannot load the CA file: {error.strerror or type(error).__name__}") from error
+
+
+async def _follow(session: aiohttp.ClientSession, url: URL, context: ssl.SSLContext | None) -> Document:
+    origin = url.origin()
+    for _ in range(MAX_REDIRECTS + 1):
+        async with session.get(url, allow_redirects=False, ssl=context or True) as response:
+            if response.status not in _REDIRECTS:
+                return await _read_response(response)
+            url = _read_location(response, url)
+        if url.origin() != origin:
+            raise FetchError(f"redirects to another origin: {url.origin()}")
+    raise FetchError(f"more than {MAX_REDIRECTS} redirects")
+
+
+def _read_location(response: aiohttp.ClientResponse, url: URL) -> URL:
+    locations = response.headers.getall("Location", [])
+    if len(locations) != 1:
+        raise FetchError(f"status {response.status} without one Location")
+    return url.join(URL(locations[0]))
+
+
+async def _read_response(response: aiohttp.ClientResponse) -> Document:
+    if response.status != 200:  # noqa: PLR2004 - the one status that says "here it is"
+        raise FetchError(f"status {response.status}")
+    body = bytearray()
+    # Piece by piece and decoded: what is small on the wire may be a gigabyte once inflated.
+    async for piece in response.content.iter_any():
+        body += piece
+        _check_size(len(body))
+    fields = FreshnessFields(
+        cache_control=", ".join(response.headers.getall("Cache-Control", [])),
+        expires=response.headers.get("Expires", ""),
+        age=response.headers.get("Age", ""),
+        date=response.headers.get("Date", ""),
+    )
+    return Document(bytes(body), fields, parse_date(fields.date))
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_DOCUMENT_BYTES:
+        raise FetchError(f"more than {MAX_DOCUMENT_BYTES // 1024} KiB")
+
+
+def _describe(error: Exception) -> str:
+    """Return what went wrong in few words: aiohttp's own texts may quote whole fields and addresses."""
+    reason = next((text for kind, text in _REASONS if isinstance(error, kind)), f"failed: {type(error).__name__}")
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"{reason}: {getattr(error.certificate_error, 'verify_message', 'invalid')}"
+    if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.strerror:
+        return f"{reason}: {error.os_error.strerror}"
+    return reason

@@ -1,0 +1,254 @@
+"""
+The keys of one provider over time: loaded, refreshed before they age, kept through an outage, dropped when too old.
+
+A source owns two tasks: its loop, and the one fetch that may be in flight. It never raises for an outage.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+import aiohttp
+from yarl import URL
+
+from gateway.config.settings import KeySourceSettings
+from gateway.core.jwks import KeySet, KeySetError, SkippedKey, parse_key_set
+from gateway.providers.clock import Clock
+from gateway.providers.discovery import fetch_key_document
+from gateway.providers.fetch import Document, FetchError
+from gateway.providers.freshness import UnknownKids, is_stale, plan_refresh, plan_retry, read_lifetime
+
+# An outage of hours is one line a minute, not one a retry.
+COMPLAINT_SECONDS = 60.0
+
+_logger = logging.getLogger("gateway.providers")
+
+
+class FetchResult(StrEnum):
+    """How one fetch ended, in the word of the metric; ``unusable`` arrived and held no key that works."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    UNUSABLE = "unusable"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """
+    What is known of one provider's keys, for ``/status`` and the metrics.
+
+    ``key_set`` is the one in use. ``age_seconds`` and ``last_success_at`` (seconds since the epoch) are of the last
+    good answer; None if there was none, and for keys that stand in the file. ``last_error`` is of the last attempt.
+    """
+
+    provider: str
+    location: str
+    key_set: KeySet | None
+    age_seconds: float | None
+    last_success_at: float | None
+    last_error: str | None
+
+
+class KeySource:
+    """
+    Where the keys of one provider come from, and the last good set that came.
+
+    ``on_change`` is called after ``key_set`` was replaced or dropped, ``on_fetch`` with the provider's name after each
+    fetch. ``jitter`` returns a random number from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        settings: KeySourceSettings,
+        session: aiohttp.ClientSession,
+        *,
+        clock: Clock,
+        jitter: Callable[[], float],
+        on_change: Callable[[KeySource], None],
+        on_fetch: Callable[[str, FetchResult], None],
+    ) -> None:
+        self.settings = settings
+        self.key_set: KeySet | None = settings.key_set
+        self.has_loaded = settings.key_set is not None
+        self._session = session
+        self._clock = clock
+        self._jitter = jitter
+        self._on_change = on_change
+        self._on_fetch = on_fetch
+        self._unknown_kids = UnknownKids(settings.cooldown_seconds)
+        self._loop: asyncio.Task[None] | None = None
+        self._flight: asyncio.Task[None] | None = None
+        self._is_closed = False
+        self._fetched_at: float | None = None
+        self._last_success_at: float | None = None
+        self._next_refresh_at = clock.now()
+        self._last_error: str | None = None
+        self._failures = 0
+        self._complained_at: float | None = None
+
+    def start(self) -> None:
+        """Begin to fetch and refresh; keys that stand in the file need neither."""
+        if self.settings.key_set is None:
+            self._loop = asyncio.create_task(self._keep_fresh(), name=f"keys of {self.settings.provider}")
+
+    async def close(self) -> None:
+        """End the loop and the fetch in flight; whoever waits for it goes on."""
+        self._is_closed = True
+        tasks = [task for task in (self._loop, self._flight) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def refresh(self) -> None:
+        """
+        Fetch the set now, or wait for the fetch in flight. Returns when it has ended, well or not.
+
+        There is never more than one, so an older answer cannot overwrite a newer one; and a caller that is cancelled
+        leaves alone, the fetch goes on for the others.
+        """
+        if self._is_closed or self.settings.key_set is not None:
+            return
+        if self._flight is None:
+            self._flight = asyncio.create_task(self._fly(), name=f"fetch keys of {self.settings.provider}")
+        await asyncio.wait({self._flight})
+
+    async def supply(self, kid: str | None) -> None:
+        """
+        Do what may be done so that a request's key is there: wait, fetch, or nothing.
+
+        Without a set, the first fetch is waited for, unless the issuer just failed and is given time. With one, a
+        ``kid`` that is not in it is worth one fetch per cooldown, and none if the issuer did not have it before.
+        """
+        if self.key_set is None:
+            if self._flight is not None or self._clock.now() >= self._next_refresh_at:
+                await self.refresh()
+            return
+        if kid is None:
+            return
+        # A fetch that began before this token came may bring its key; whether it does decides if another is due.
+        if self._flight is not None:
+            await self.refresh()
+        if self._has_kid(kid) or not self._unknown_kids.may_ask(kid, self._clock.now()):
+            return
+        self._unknown_kids.record_asked(self._clock.now())
+        await self.refresh()
+        # An outage says nothing about the kid: only an answer without it does.
+        if self._failures == 0 and not self._has_kid(kid):
+            self._unknown_kids.record_missed(kid, self._clock.now())
+
+    def status(self) -> SourceStatus:
+        """Return what is known of the keys now."""
+        return SourceStatus(
+            provider=self.settings.provider,
+            location=_describe_location(self.settings),
+            key_set=self.key_set,
+            age_seconds=None if self._fetched_at is None else self._clock.now() - self._fetched_at,
+            last_success_at=self._last_success_at,
+            last_error=self._last_error,
+        )
+
+    def _has_kid(self, kid: str) -> bool:
+        return self.key_set is not None and self.key_set.has_kid(kid)
+
+    async def _keep_fresh(self) -> None:
+        while True:
+            if self._clock.now() >= self._next_refresh_at:
+                await self.refresh()
+            self._drop_stale()
+            await self._clock.sleep(max(0.0, self._wake_at() - self._clock.now()))
+
+    def _wake_at(self) -> float:
+        if self.key_set is None or self._fetched_at is None:
+            return self._next_refresh_at
+        return min(self._next_refresh_at, self._fetched_at + self.settings.max_stale_seconds)
+
+    def _drop_stale(self) -> None:
+        if self.key_set is None or self._fetched_at is None:
+            return
+        if is_stale(self._fetched_at, self.settings.max_stale_seconds, self._clock.now()):
+            self.key_set = None
+            self._say(logging.ERROR, "keys_dropped", "the keys of %s are too old and are no longer used")
+            self._on_change(self)
+
+    async def _fly(self) -> None:
+        try:
+            document = await fetch_key_document(self._session, self.settings)
+            self._accept(document, _parse_usable(document.body))
+        except FetchError as error:
+            self._endure(FetchResult.FAILURE, str(error))
+        except KeySetError as error:
+            self._endure(FetchResult.UNUSABLE, str(error))
+        except Exception:
+            # A mistake of ours must not end the refreshing: that would be an outage a day later.
+            _logger.exception("fetching the keys of %s failed unexpectedly", self.settings.provider)
+            self._endure(FetchResult.FAILURE, "internal error")
+        finally:
+            self._flight = None
+
+    def _accept(self, document: Document, key_set: KeySet) -> None:
+        now, calendar_now = self._clock.now(), self._clock.calendar_now()
+        lifetime_seconds = read_lifetime(document.freshness, calendar_now)
+        self._next_refresh_at = now + plan_refresh(lifetime_seconds, self.settings.refresh_seconds, self._jitter())
+        self._fetched_at, self._last_success_at = now, calendar_now
+        if self._failures:
+            self._say(logging.INFO, "keys_recovered", "the keys of %s can be fetched again")
+        self._failures, self._last_error, self._complained_at = 0, None, None
+        self.has_loaded = True
+        self._on_fetch(self.settings.provider, FetchResult.SUCCESS)
+        if self.key_set is None or self.key_set.generation != key_set.generation:
+            self.key_set = key_set
+            self._announce(key_set)
+            self._on_change(self)
+
+    def _endure(self, result: FetchResult, reason: str) -> None:
+        """Keep the last good set, say why, and try again soon."""
+        now = self._clock.now()
+        self._failures += 1
+        self._last_error = reason
+        self._next_refresh_at = now + plan_retry(self._failures, self._jitter())
+        self._on_fetch(self.settings.provider, result)
+        if self._complained_at is None or now - self._complained_at >= COMPLAINT_SECONDS:
+            self._complained_at = now
+            self._say(logging.WARNING, "keys_failed", "the keys of %s cannot be fetched", why=reason)
+
+    def _announce(self, key_set: KeySet) -> None:
+        self._say(logging.INFO, "keys_loaded", "loaded the keys of %s", keys=len(key_set.keys))
+        if key_set.skipped:
+            named = [_describe_skipped(skipped) for skipped in key_set.skipped]
+            self._say(logging.WARNING, "keys_skipped", "some keys of %s cannot be used", skipped=named)
+
+    def _say(self, level: int, event: str, message: str, **fields: object) -> None:
+        name = self.settings.provider
+        _logger.log(level, message, name, extra={"event": event, "fields": {"provider": name, **fields}})
+
+
+def _parse_usable(body: bytes) -> KeySet:
+    """
+    Return the keys of a document that has at least one that works.
+
+    Raises:
+        KeySetError: Not a JWK Set, or one that would refuse every token: no reason to give up a set that works.
+    """
+    key_set = parse_key_set(body)
+    if key_set.keys:
+        return key_set
+    if not key_set.skipped:
+        raise KeySetError("the JWK Set is empty")
+    raise KeySetError(f"no usable key among {len(key_set.skipped)}: {_describe_skipped(key_set.skipped[0])}")
+
+
+def _describe_skipped(skipped: SkippedKey) -> str:
+    name = f"key {skipped.index}" if skipped.kid is None else f"key {skipped.index} ({skipped.kid!a})"
+    return f"{name}: {skipped.why}"
+
+
+def _describe_location(settings: KeySourceSettings) -> str:
+    """Return where the keys come from, without a password or a query that may be one."""
+    if settings.path is not None:
+        return f"file:{settings.path}"
+    url = settings.discovery_url or settings.url
+    return "inline" if url is None else str(URL(url).with_user(None).with_query(None))
