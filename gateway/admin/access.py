@@ -16,6 +16,7 @@ from json.encoder import encode_basestring_ascii as quote
 from typing import Any
 
 from gateway.admin.logs import LogOutput, format_text, format_timestamp
+from gateway.admin.metrics import Decision
 
 MAX_PATH_LENGTH = 1024
 MAX_LENGTH = 256
@@ -31,9 +32,8 @@ class AccessRecord:
     """
     What is known of one request by its end; the proxy fills it on the way.
 
-    ``path`` may be the whole request-target: its query is cut off here. ``decision`` is ``allow``, ``deny`` or
-    ``error``, ``reason`` the word of a ``Reason``. The ``token_`` fields are what a refused token says of itself,
-    unverified and of any type.
+    ``path`` may be the whole request-target: its query is cut off here. ``reason`` is the word of a ``Reason``. The
+    ``token_`` fields are what a refused token says of itself, unverified and of any type.
     """
 
     request_id: str
@@ -50,7 +50,7 @@ class AccessRecord:
     bytes_in: int = 0
     bytes_out: int = 0
     provider: str | None = None
-    decision: str | None = None
+    decision: Decision | None = None
     reason: str | None = None
     subject: str | None = None
     organization: str | None = None

@@ -8,25 +8,40 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import gateway
-from gateway.core.jwks import KeySet
+from gateway.core.jwks import SkippedKey
 
 
 class KeyStatus(Protocol):
     """
-    The state of one provider's keys; ``providers`` has it.
+    The state of one provider's keys; ``gateway.providers`` has it.
 
-    ``key_set`` is the one in use, None before the first success; ``last_success_at`` is in seconds since the epoch;
-    ``last_error`` is a sentence of ours about the last attempt, None where it succeeded.
+    ``age_seconds`` and ``last_success_at`` (seconds since the epoch) are of the last good answer, None where there was
+    none; ``last_error`` is a sentence of ours about the last attempt, None where it succeeded. ``fetches_refused``
+    counts answers that arrived and held no usable key.
     """
 
     @property
-    def provider(self) -> str: ...
+    def name(self) -> str: ...
     @property
-    def key_set(self) -> KeySet | None: ...
+    def location(self) -> str: ...
+    @property
+    def key_ids(self) -> Sequence[str | None]: ...
+    @property
+    def algorithms(self) -> Sequence[str]: ...
+    @property
+    def age_seconds(self) -> float | None: ...
     @property
     def last_success_at(self) -> float | None: ...
     @property
     def last_error(self) -> str | None: ...
+    @property
+    def skipped(self) -> Sequence[SkippedKey]: ...
+    @property
+    def fetches_succeeded(self) -> int: ...
+    @property
+    def fetches_failed(self) -> int: ...
+    @property
+    def fetches_refused(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +64,17 @@ def build_status(
         "ready": not not_ready,
         "not_ready_reason": not_ready or None,
         "config": {"path": process.config_path, "digest": process.config_digest},
-        "providers": [_describe_keys(status, now) for status in keys],
+        "providers": [_describe_keys(status) for status in keys],
     }
 
 
-def _describe_keys(status: KeyStatus, now: float) -> dict[str, Any]:
-    key_set = status.key_set
-    age = None if status.last_success_at is None else round(now - status.last_success_at, 3)
+def _describe_keys(status: KeyStatus) -> dict[str, Any]:
     return {
-        "name": status.provider,
-        "keys": [{"kid": key.kid, "algorithms": sorted(key.algorithms)} for key in key_set.keys] if key_set else [],
-        "skipped_keys": [{"index": s.index, "kid": s.kid, "why": s.why} for s in key_set.skipped] if key_set else [],
-        "age_seconds": age,
+        "name": status.name,
+        "location": status.location,
+        "key_ids": list(status.key_ids),
+        "algorithms": list(status.algorithms),
+        "age_seconds": None if status.age_seconds is None else round(status.age_seconds, 3),
         "last_error": status.last_error,
+        "skipped_keys": [{"index": key.index, "kid": key.kid, "why": key.why} for key in status.skipped],
     }
