@@ -28,6 +28,7 @@ _COUNTERS = {
     "token_cache_requests_total": ("Tokens looked up among the proofs that are kept.", ()),
     "token_cache_hits_total": ("Tokens whose proof was kept.", ()),
     "token_cache_evictions_total": ("Proofs given up before their token ended.", ()),
+    "jwks_fetch_total": ("Fetches of a provider's keys.", ("provider", "result")),
     "config_reloads_total": ("Attempts to take a changed configuration file.", ("result",)),
     "stream_closes_total": ("Streams that ended, by cause.", ("cause",)),
     "upstream_errors_total": ("Failures of the upstream, by kind.", ("kind",)),
@@ -82,7 +83,7 @@ class ScrapeCollector(Collector):
             yield gauge
         for name, (text, labels) in _HISTOGRAMS.items():
             yield _build_histogram(name, text, labels, snapshot)
-        yield from _build_key_families(self._scrape.keys)
+        yield from _build_key_gauges(self._scrape.keys)
 
 
 def _build_info() -> Metric:
@@ -98,10 +99,7 @@ def _build_histogram(name: str, text: str, labels: Sequence[str], snapshot: Snap
     return histogram
 
 
-def _build_key_families(keys: Sequence[KeyStatus]) -> Iterator[Metric]:
-    fetches = CounterMetricFamily(
-        f"{PREFIX}jwks_fetch_total", "Fetches of a provider's keys.", labels=("provider", "result")
-    )
+def _build_key_gauges(keys: Sequence[KeyStatus]) -> Iterator[Metric]:
     fetched = GaugeMetricFamily(
         f"{PREFIX}jwks_last_success_timestamp_seconds",
         "When a provider's keys were last fetched.",
@@ -110,11 +108,9 @@ def _build_key_families(keys: Sequence[KeyStatus]) -> Iterator[Metric]:
     usable = GaugeMetricFamily(f"{PREFIX}jwks_keys", "Usable keys of a provider.", labels=("provider",))
     skipped = GaugeMetricFamily(f"{PREFIX}jwks_skipped_keys", "Keys that cannot be used.", labels=("provider",))
     for status in keys:
-        fetches.add_metric((status.name, "success"), status.fetches_succeeded)
-        fetches.add_metric((status.name, "failure"), status.fetches_failed)
-        fetches.add_metric((status.name, "refused"), status.fetches_refused)
-        usable.add_metric((status.name,), len(status.key_ids))
-        skipped.add_metric((status.name,), len(status.skipped))
+        usable.add_metric((status.provider,), len(status.key_set.keys) if status.key_set else 0)
+        skipped.add_metric((status.provider,), len(status.key_set.skipped) if status.key_set else 0)
+        # Keys that stand in the file are never fetched; an issuer that was never reached shows in jwks_keys.
         if status.last_success_at is not None:
-            fetched.add_metric((status.name,), status.last_success_at)
-    yield from (fetches, fetched, usable, skipped)
+            fetched.add_metric((status.provider,), status.last_success_at)
+    yield from (fetched, usable, skipped)

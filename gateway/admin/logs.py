@@ -1,9 +1,9 @@
 """
 Structured logs: one JSON object a line, or text for a terminal.
 
-The convention for every module: ``logger.info("loaded the keys of %s", name, extra={"event": "keys_loaded"})`` on a
-logger named ``gateway`` or below. The line is ``ts level event message`` and then whatever else stands in ``extra``, in
-its order; without ``event`` the event is ``log``. These are plain values, and nobody puts a token there.
+The convention for every module: ``logger.info("message", extra={"event": "keys_loaded", "fields": {"provider": …}})`` on
+a logger named ``gateway`` or below. The line is ``ts level event message`` and then the fields, in their order; without
+``event`` the event is ``log``. Fields are plain values, and nobody puts a token into one.
 
 Two things are never written, because they quote what a caller sent: the text of an exception (only its type and where
 it was raised), and anything that a library says in words. aiohttp logs the offending octets of a malformed field, a
@@ -37,9 +37,6 @@ _PLAIN = re.compile(r"[!#-<>-~]+")
 _RESET, _DIM = "\x1b[0m", "\x1b[2m"
 _COLOURS = {"debug": _DIM, "info": "\x1b[32m", "warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[31;1m"}
 
-# What logging itself puts on a record; all else came with ``extra``.
-_RECORD_NAMES = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
-
 encode_json = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), default=str).encode
 
 
@@ -62,7 +59,7 @@ def build_entry(record: logging.LogRecord) -> dict[str, Any]:
         entry["event"] = str(getattr(record, "event", "log"))
         entry["message"] = record.getMessage()
         # A field must not stand in for the time or the event of its line.
-        entry |= {name: value for name, value in record.__dict__.items() if name not in _RECORD_NAMES | entry.keys()}
+        entry |= {name: value for name, value in getattr(record, "fields", {}).items() if name not in entry}
     else:
         entry["logger"] = record.name
         entry["place"] = f"{PurePath(record.pathname).name}:{record.lineno} {record.funcName}"

@@ -21,6 +21,7 @@ from typing import Literal
 Snapshot = dict[str, list[tuple[tuple[str, ...], tuple[float, ...]]]]
 
 Decision = Literal["allow", "deny", "error"]
+StreamKind = Literal["sse", "websocket"]
 
 # RFC 9110, section 9.1; RFC 5789
 METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
@@ -68,8 +69,7 @@ class Metrics:
     """
     What one process has counted since its start.
 
-    ``requests_in_flight``, ``streams_active`` (by kind: ``ws``, ``sse``) and the ``token_cache_`` numbers are plain
-    attributes: their owners add to them.
+    ``requests_in_flight`` and the ``token_cache_`` numbers are plain attributes: their owners add to them.
     """
 
     __slots__ = (
@@ -77,14 +77,15 @@ class Metrics:
         "_decisions",
         "_duration",
         "_is_config_good",
+        "_jwks_fetches",
         "_overhead",
         "_requests",
         "_stream_closes",
+        "_streams_active",
         "_upstream_duration",
         "_upstream_errors",
         "_verify_durations",
         "requests_in_flight",
-        "streams_active",
         "token_cache_evictions",
         "token_cache_hits",
         "token_cache_requests",
@@ -95,6 +96,8 @@ class Metrics:
         self._decisions: defaultdict[tuple[str, str, str], int] = defaultdict(int)
         self._upstream_errors: defaultdict[tuple[str], int] = defaultdict(int)
         self._stream_closes: defaultdict[tuple[str], int] = defaultdict(int)
+        self._streams_active: dict[tuple[str], int] = {("sse",): 0, ("websocket",): 0}
+        self._jwks_fetches: defaultdict[tuple[str, str], int] = defaultdict(int)
         self._config_reloads: dict[tuple[str], int] = {("success",): 0, ("failure",): 0}
         self._is_config_good = True
         self._duration = Histogram(BOUNDS["request_duration_seconds"])
@@ -102,7 +105,6 @@ class Metrics:
         self._upstream_duration = Histogram(BOUNDS["upstream_duration_seconds"])
         self._verify_durations: dict[str, Histogram] = {}
         self.requests_in_flight = 0
-        self.streams_active: defaultdict[str, int] = defaultdict(int, sse=0, ws=0)
         self.token_cache_requests = 0
         self.token_cache_hits = 0
         self.token_cache_evictions = 0
@@ -119,9 +121,9 @@ class Metrics:
         """
         Count one answered request.
 
-        ``route`` is the path pattern of the file, or a word of ours where none matched. Of a stream the durations end
-        with the head of its answer: an hour of events is not an hour's latency. ``upstream_seconds`` None is for a
-        request that never got to the upstream.
+        ``route`` is the path pattern of the file, ``default`` where none matched, empty for a request that was
+        refused before. Of a stream the durations end with the head of its answer: an hour of events is not an hour's
+        latency. ``upstream_seconds`` None is for a request that never got to the upstream.
         """
         self._requests[method if method in METHODS else OTHER_METHOD, code, route] += 1
         self._duration.observe(duration_seconds)
@@ -129,14 +131,14 @@ class Metrics:
         if upstream_seconds is not None:
             self._upstream_duration.observe(upstream_seconds)
 
-    def count_decision(self, provider: str, decision: Decision, reason: str = "none") -> None:
+    def count_decision(self, provider: str | None, decision: Decision, reason: str | None = None) -> None:
         """
         Count one decision.
 
-        ``provider`` is its name in the file, ``none`` where no token was looked at or no provider's issuer fits;
-        ``reason`` is the word of a ``Reason``. ``error`` is a decision that could not be made, as without keys.
+        ``provider`` is its name in the file, None where no token was looked at or no provider's issuer fits; ``reason``
+        is the word of a ``Reason``, None for none. ``error`` is a decision that could not be made, as without keys.
         """
-        self._decisions[provider, decision, reason] += 1
+        self._decisions[provider or "", decision, reason or ""] += 1
 
     def observe_verify(self, algorithm: str, seconds: float) -> None:
         """Count one signature check; ``algorithm`` is one that a provider of the file accepts."""
@@ -149,9 +151,18 @@ class Metrics:
         """Count one failure of the upstream, such as ``connect`` or ``timeout``: a word of ours."""
         self._upstream_errors[kind,] += 1
 
-    def count_stream_close(self, cause: str) -> None:
-        """Count a stream that ended, and why, such as ``client`` or ``expired``: a word of ours."""
+    def open_stream(self, kind: StreamKind) -> None:
+        """Count a stream that begins."""
+        self._streams_active[kind,] += 1
+
+    def close_stream(self, kind: StreamKind, cause: str) -> None:
+        """Count a stream that ends, and why, such as ``client`` or ``expired``: a word of ours."""
+        self._streams_active[kind,] -= 1
         self._stream_closes[cause,] += 1
+
+    def count_jwks_fetch(self, provider: str, result: str) -> None:
+        """Count one fetch of a provider's keys; ``result`` is a word of ours."""
+        self._jwks_fetches[provider, result] += 1
 
     def count_config_reload(self, *, is_successful: bool) -> None:
         """Count one attempt to take a changed file."""
@@ -171,9 +182,10 @@ class Metrics:
             "token_cache_requests_total": [((), (self.token_cache_requests,))],
             "token_cache_hits_total": [((), (self.token_cache_hits,))],
             "token_cache_evictions_total": [((), (self.token_cache_evictions,))],
+            "jwks_fetch_total": _list_rows(self._jwks_fetches.items()),
             "config_reloads_total": _list_rows(self._config_reloads.items()),
             "config_last_reload_successful": [((), (int(self._is_config_good),))],
-            "streams_active": [((kind,), (number,)) for kind, number in self.streams_active.items()],
+            "streams_active": _list_rows(self._streams_active.items()),
             "stream_closes_total": _list_rows(self._stream_closes.items()),
             "upstream_errors_total": _list_rows(self._upstream_errors.items()),
             "log_lines_lost_total": [((), (lost_log_lines,))],

@@ -8,40 +8,30 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import gateway
-from gateway.core.jwks import SkippedKey
+from gateway.core.jwks import KeySet
 
 
 class KeyStatus(Protocol):
     """
     The state of one provider's keys; ``gateway.providers`` has it.
 
-    ``age_seconds`` and ``last_success_at`` (seconds since the epoch) are of the last good answer, None where there was
-    none; ``last_error`` is a sentence of ours about the last attempt, None where it succeeded. ``fetches_refused``
-    counts answers that arrived and held no usable key.
+    ``key_set`` is the one in use, None before the first success. ``age_seconds`` and ``last_success_at`` (seconds since
+    the epoch) are of the last good answer, None where there was none; ``last_error`` is a sentence of ours about the
+    last attempt, None where it succeeded.
     """
 
     @property
-    def name(self) -> str: ...
+    def provider(self) -> str: ...
     @property
     def location(self) -> str: ...
     @property
-    def key_ids(self) -> Sequence[str | None]: ...
-    @property
-    def algorithms(self) -> Sequence[str]: ...
+    def key_set(self) -> KeySet | None: ...
     @property
     def age_seconds(self) -> float | None: ...
     @property
     def last_success_at(self) -> float | None: ...
     @property
     def last_error(self) -> str | None: ...
-    @property
-    def skipped(self) -> Sequence[SkippedKey]: ...
-    @property
-    def fetches_succeeded(self) -> int: ...
-    @property
-    def fetches_failed(self) -> int: ...
-    @property
-    def fetches_refused(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +59,12 @@ def build_status(
 
 
 def _describe_keys(status: KeyStatus) -> dict[str, Any]:
+    keys, skipped = (status.key_set.keys, status.key_set.skipped) if status.key_set else ((), ())
     return {
-        "name": status.name,
+        "name": status.provider,
         "location": status.location,
-        "key_ids": list(status.key_ids),
-        "algorithms": list(status.algorithms),
+        "keys": [{"kid": key.kid, "algorithms": sorted(key.algorithms)} for key in keys],
         "age_seconds": None if status.age_seconds is None else round(status.age_seconds, 3),
         "last_error": status.last_error,
-        "skipped_keys": [{"index": key.index, "kid": key.kid, "why": key.why} for key in status.skipped],
+        "skipped_keys": [{"index": key.index, "kid": key.kid, "why": key.why} for key in skipped],
     }
