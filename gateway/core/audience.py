@@ -50,6 +50,7 @@ def parse_audience_pattern(text: str) -> AudiencePattern:
     Raises:
         PatternError: No literal text, two wildcards side by side, or a bad or repeated capture name.
     """
+    _check_encodable(text)
     pieces: list[str] = []
     names: set[str] = set()
     position = 0
@@ -68,7 +69,7 @@ def parse_audience_pattern(text: str) -> AudiencePattern:
         raise PatternError("a pattern without literal text accepts every audience; write what yours begins with")
     if not pieces:
         return AudiencePattern(text)
-    return AudiencePattern(text, re2.compile("".join([*pieces, re2.escape(rest)])))
+    return AudiencePattern(text, _compile("".join([*pieces, re2.escape(rest)])))
 
 
 def _build_run(name: str | None, names: set[str]) -> str:
@@ -89,20 +90,28 @@ def parse_audience_regex(expression: str) -> AudiencePattern:
     Raises:
         PatternError: The engine refuses the expression, or the expression accepts the empty audience.
     """
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        regex = re2.compile(expression, options)
-    except re2.error as error:
-        raise PatternError(f"not a regular expression that RE2 accepts: {_describe(error)}") from error
+    _check_encodable(expression)
+    regex = _compile(expression)
     if regex.fullmatch("") is not None:
         raise PatternError("the expression accepts the empty audience")
     return AudiencePattern(f"regex {expression}", regex)
 
 
-def _describe(error: Exception) -> str:
-    text = error.args[0] if error.args else error
-    return text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
+def _check_encodable(text: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise PatternError("a lone surrogate, which is no text") from error
+
+
+def _compile(expression: str) -> Any:
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        return re2.compile(expression, options)
+    except re2.error as error:
+        why = str(error.args[0], "utf-8", "replace")
+        raise PatternError(f"not a regular expression that RE2 accepts: {why}") from error
 
 
 @dataclass(frozen=True, slots=True)

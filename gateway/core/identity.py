@@ -44,11 +44,12 @@ _OIDC_RENAMED = {
     "locale": "language",
     "phone_number": "phoneNumber",
     "phone_number_verified": "phoneNumberVerified",
+    "updated_at": "updatedAt",
 }
 _OIDC_DROPPED = _CUSTOM_DROPPED | frozenset(
     {"auth_time", "nonce", "acr", "amr", "azp", "at_hash", "c_hash", "middle_name", "birthday"}
 )
-_OIDC_STANDARD = frozenset(_OIDC_RENAMED) | {"address", "updated_at", "middle_name"}
+_OIDC_STANDARD = frozenset(_OIDC_RENAMED) | {"address", "middle_name"}
 
 _VISIBLE_ASCII = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
 
@@ -126,13 +127,11 @@ def _build_oidc_claims(claims: Mapping[str, Any]) -> dict[str, Any]:
         if name == "address":
             formatted = value.get("formatted") if isinstance(value, dict) else value
             own.update({} if formatted is None else {"address": formatted})
-        elif name == "updated_at":
-            own["updatedAt"] = _format_time(value)
         elif name not in _OIDC_STANDARD:
             # Named like one of the renamed claims, it would pass for it.
             own.setdefault(name, value)
         elif value is not None:
-            own[_OIDC_RENAMED[name]] = value
+            own[_OIDC_RENAMED[name]] = _format_time(value) if name == "updated_at" else value
     return own
 
 
@@ -192,9 +191,9 @@ def _build_text(value: object) -> str | None:
     if value is None:
         return None
     if isinstance(value, list):
-        # A space inside of a member is encoded, or two lists would have one text.
-        return " ".join(_encode(_build_plain(member), safe=_VISIBLE_ASCII) for member in value)
-    text = _encode(_build_plain(value), safe=_VISIBLE_ASCII + " ")
+        # A space inside of a member is encoded, or two lists would have one text; an empty member has none to give.
+        return " ".join(quote(_build_plain(member), safe=_VISIBLE_ASCII) for member in value if member != "")
+    text = quote(_build_plain(value), safe=_VISIBLE_ASCII + " ")
     inner = text.strip(" ")
     start = text.index(inner) if inner else len(text)
     return "%20" * start + inner + "%20" * (len(text) - start - len(inner))
@@ -202,10 +201,3 @@ def _build_text(value: object) -> str | None:
 
 def _build_plain(value: object) -> str:
     return value if isinstance(value, str) else _build_json(value).decode("ascii")
-
-
-def _encode(text: str, *, safe: str) -> str:
-    try:
-        return quote(text, safe=safe)
-    except UnicodeEncodeError as error:
-        raise TokenRefused(Reason.IDENTITY_UNSAFE, "A claim of the token holds text that cannot be carried.") from error

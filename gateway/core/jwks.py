@@ -15,6 +15,7 @@ from typing import Any
 
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey
+from joserfc.util import base64_to_int
 
 from gateway.core.fields import TOKEN
 
@@ -71,7 +72,7 @@ class KeySet:
     """
     The usable keys of one provider.
 
-    ``generation`` is a digest of the document, so an equal set is the same generation.
+    ``generation`` is a digest of what the document says of keys, so an equal set is the same generation.
     """
 
     keys: tuple[VerificationKey, ...]
@@ -106,10 +107,16 @@ def parse_key_set(document: str | bytes) -> KeySet:
         KeySetError: Not a JSON object with an array ``keys``, or more than 64 keys.
     """
     try:
-        parsed = json.loads(document)
+        parsed = json.loads(document, object_pairs_hook=_build_unique)
     except (ValueError, RecursionError) as error:
         raise KeySetError("not JSON") from error
     return build_key_set(parsed)
+
+
+def _build_unique(pairs: list[tuple[str, Any]]) -> dict[str, Any] | None:
+    """Return an object, or None where a member stands twice: it has two readings (RFC 7517, section 4)."""
+    members = dict(pairs)
+    return members if len(members) == len(pairs) else None
 
 
 def build_key_set(parsed: object) -> KeySet:
@@ -131,13 +138,13 @@ def build_key_set(parsed: object) -> KeySet:
         except _Unusable as error:
             kid = entry.get("kid") if isinstance(entry, Mapping) else None
             skipped.append(SkippedKey(index, kid[:MAX_KID_LENGTH] if isinstance(kid, str) else None, str(error)))
-    digest = hashlib.sha256(json.dumps(parsed, sort_keys=True).encode()).digest()
-    return KeySet(tuple(keys), tuple(skipped), digest)
+    said = [(key.kid, sorted(key.algorithms), key.key.thumbprint()) for key in keys]
+    return KeySet(tuple(keys), tuple(skipped), hashlib.sha256(repr((said, skipped)).encode()).digest())
 
 
 def _import_key(entry: object) -> VerificationKey:
     if not isinstance(entry, Mapping):
-        raise _Unusable("not an object")
+        raise _Unusable("not an object, or one with a member twice")
     _check_purpose(entry)
     kid = entry.get("kid")
     if kid is not None and (not isinstance(kid, str) or len(kid) > MAX_KID_LENGTH):
@@ -169,23 +176,20 @@ def _import_public_members(entry: Mapping[str, Any]) -> Key:
     if not all(isinstance(entry.get(member), str) and entry[member] for member in members):
         raise _Unusable(f"not every one of {', '.join(members)} is there")
     try:
+        if kty == "RSA":
+            _check_rsa(base64_to_int(entry["n"]), base64_to_int(entry["e"]))
         # Each importer checks its own members, points on the curve included.
-        key = _IMPORTERS[kty]({"kty": kty, **{member: entry[member] for member in members}})
-    except (JoseError, ValueError, TypeError, KeyError) as error:
+        return _IMPORTERS[kty]({"kty": kty, **{member: entry[member] for member in members}})
+    except (JoseError, ValueError, KeyError) as error:
         raise _Unusable("its members make no valid key") from error
-    if isinstance(key, RSAKey):
-        _check_rsa(key)
-    return key
 
 
-def _check_rsa(key: RSAKey) -> None:
+def _check_rsa(modulus: int, exponent: int) -> None:
     """Refuse weak and unwieldy moduli (RFC 7518, section 3.3) and exponents that make no permutation."""
-    numbers = key.public_key.public_numbers()
-    if not _MIN_RSA_BITS <= numbers.n.bit_length() <= _MAX_RSA_BITS or not numbers.n & 1:
-        raise _Unusable(
-            f"an RSA modulus of {numbers.n.bit_length()} bits; {_MIN_RSA_BITS} to {_MAX_RSA_BITS} are taken"
-        )
-    if numbers.e < _MIN_RSA_EXPONENT or not numbers.e & 1 or numbers.e.bit_length() > _MAX_RSA_EXPONENT_BITS:
+    bits = modulus.bit_length()
+    if not _MIN_RSA_BITS <= bits <= _MAX_RSA_BITS or not modulus & 1:
+        raise _Unusable(f"an RSA modulus of {bits} bits; odd ones of {_MIN_RSA_BITS} to {_MAX_RSA_BITS} are taken")
+    if exponent < _MIN_RSA_EXPONENT or not exponent & 1 or exponent.bit_length() > _MAX_RSA_EXPONENT_BITS:
         raise _Unusable("an RSA exponent that is even, below 3 or beyond 64 bits")
 
 

@@ -132,16 +132,14 @@ def _parse_object(octets: bytes, name: str) -> dict[str, Any]:
     return value
 
 
-def _measure_depth(value: object) -> int:
-    depth, level = 0, [value]
+def _measure_depth(value: dict[str, Any]) -> int:
+    """Return how many objects and arrays stand inside of each other, this one included."""
+    level: list[dict[str, Any] | list[Any]] = [value]
+    depth = 0
     while level:
         depth += 1
-        level = [
-            inner
-            for outer in level
-            if isinstance(outer, dict | list)
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-        ]
+        members = [inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer)]
+        level = [inner for inner in members if isinstance(inner, dict | list)]
     return depth
 
 

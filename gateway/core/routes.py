@@ -82,8 +82,8 @@ def parse_path_pattern(text: str) -> PathPattern:
         segments.append(ANY_SEGMENT if capture else part)
     if len({name for _, name in captures}) < len(captures):
         raise PathError("one name is captured twice")
-    if "" in segments[:-1] or (has_rest and "" in segments):
-        raise PathError("an empty segment; such paths are refused before routes are looked at")
+    if "" in segments[:-1] or (has_rest and "" in segments) or not {".", ".."}.isdisjoint(segments):
+        raise PathError("an empty or a dot segment; such paths are refused before routes are looked at")
     return PathPattern(text, tuple(segments), tuple(captures), has_rest)
 
 
@@ -141,12 +141,12 @@ class RouteTable:
         Raises:
             RouteRefused: ``method_not_allowed``, or ``no_route`` where the default denies.
         """
-        for group in self._groups:
-            if group[0].pattern.match(segments) is not None:
-                return _select_by_method(group, method, segments)
-        if self._default.access is Access.DENY:
+        groups = (group for group in self._groups if group[0].pattern.match(segments) is not None)
+        group = next(groups, None)
+        match = self._default if group is None else _select_by_method(group, method, segments)
+        if match.access is Access.DENY:
             raise RouteRefused(Reason.NO_ROUTE, "No route takes this path.")
-        return self._default
+        return match
 
 
 def _select_by_method(group: tuple[Route, ...], method: str, segments: tuple[str, ...]) -> Match:

@@ -146,12 +146,7 @@ def verify_signature(token: Token, candidates: tuple[VerificationKey, ...]) -> V
     """
     verifier = _VERIFIERS[token.algorithm]
     for candidate in candidates:
-        try:
-            is_valid = verifier.verify(token.signing_input, token.signature, candidate.key)
-        except (ValueError, TypeError):
-            # Lengths and encodings that the primitive does not even try.
-            is_valid = False
-        if is_valid:
+        if verifier.verify(token.signing_input, token.signature, candidate.key):
             return candidate
     raise TokenRefused(Reason.BAD_SIGNATURE, "The signature of the token is not valid.")
 
@@ -250,7 +245,7 @@ def _resolve_organization(claims: Mapping[str, Any], provider: Provider, matched
     """Return the one organization that audience and claims name; two of them is nobody's request to decide."""
     captured = matched.captures.get("organization", frozenset()) if matched else frozenset()
     claimed = {value for path in provider.organization_claims if isinstance(value := find_claim(claims, path), str)}
-    organizations = captured | (claimed - {""})
+    organizations = (captured | claimed) - {""}
     if len(organizations) > 1:
         raise TokenRefused(
             Reason.ORGANIZATION_CONFLICT,
