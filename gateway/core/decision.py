@@ -97,9 +97,32 @@ def decide(
     verified = verify(parse_token(text, max_length=policy.max_token_length), policy, keys, now, asked)
     if isinstance(verified, NeedKeys):
         return verified
+    try:
+        return Allow(target, match, _build_authorized_fields(verified, policy, match), verified)
+    except GatewayError as error:
+        error.context = {
+            **_describe_token(verified.token),
+            "provider": verified.provider.name,
+            "subject": verified.token.claims["sub"],
+            "organization": verified.organization,
+            "client_id": verified.client_id,
+        }
+        raise
+
+
+def _build_authorized_fields(verified: VerifiedToken, policy: Policy, match: Match) -> tuple[Field, ...]:
     identity = build_identity(verified, policy.identity)
     authorize(verified, identity, match)
-    return Allow(target, match, build_identity_fields(identity, policy.identity), verified)
+    return build_identity_fields(identity, policy.identity)
+
+
+def _describe_token(token: Token) -> dict[str, object]:
+    return {
+        "token_iss": token.issuer,
+        "token_aud": token.claims.get("aud"),
+        "token_alg": token.algorithm,
+        "token_kid": token.kid,
+    }
 
 
 def _read_target(head: RequestHead) -> Target:
@@ -139,12 +162,7 @@ def verify(
     """
     providers = policy.select_providers(token.issuer) if token.issuer else ()
     if not providers:
-        raise TokenRefused(
-            Reason.UNKNOWN_ISSUER,
-            "The issuer of the token is not accepted." if token.issuer else "The token names no issuer.",
-            received=token.issuer,
-            expected=tuple(issuer for provider in policy.providers for issuer in provider.issuers),
-        )
+        raise _build_unknown_issuer(token, policy)
     attempts: list[Attempt] = []
     wish: NeedKeys | None = None
     for provider in providers:
@@ -158,9 +176,21 @@ def verify(
         wish = wish or outcome
     if wish is not None:
         return wish
-    furthest = max(attempts, key=lambda attempt: attempt.error.reason.stage).error
-    furthest.attempts = tuple(attempts)
-    raise furthest
+    furthest = max(attempts, key=lambda attempt: attempt.error.reason.stage)
+    furthest.error.attempts = tuple(attempts)
+    furthest.error.context = {**_describe_token(token), "provider": furthest.provider}
+    raise furthest.error
+
+
+def _build_unknown_issuer(token: Token, policy: Policy) -> TokenRefused:
+    error = TokenRefused(
+        Reason.UNKNOWN_ISSUER,
+        "The issuer of the token is not accepted." if token.issuer else "The token names no issuer.",
+        received=token.issuer,
+        expected=tuple(issuer for provider in policy.providers for issuer in provider.issuers),
+    )
+    error.context = _describe_token(token)
+    return error
 
 
 def _verify_for(

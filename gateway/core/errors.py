@@ -14,7 +14,7 @@ This file knows no HTTP library and no response: it says what happened, ``proxy.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -110,6 +110,8 @@ class GatewayError(Exception):
 
     ``description`` is a sentence fit for the caller: it quotes nothing of the token and nothing of the
     configuration. ``received`` and ``expected`` are for the log, for ``explain`` and for ``error_detail: full``.
+    ``attempts`` are all providers that were tried; ``context`` is what the log wants to know of the caller:
+    ``token_iss token_aud token_alg token_kid``, unverified, and ``provider subject organization client_id``.
     """
 
     def __init__(
@@ -132,6 +134,7 @@ class GatewayError(Exception):
         self.scopes = tuple(scopes)
         self.allowed_methods = tuple(allowed_methods)
         self.attempts: tuple[Attempt, ...] = ()
+        self.context: Mapping[str, object] = {}
 
 
 class RequestRefused(GatewayError):

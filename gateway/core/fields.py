@@ -19,7 +19,7 @@ TOKEN = re.compile(_TCHAR + rb"+")
 
 # RFC 9110, section 7.6.1, and the fields of the same nature that stand elsewhere: Proxy-Connection and Keep-Alive are
 # older than the rule, HTTP2-Settings belongs to an upgrade that we never do, Proxy-Authorization is for us alone
-# (section 11.7.2), and TE, Trailer, Transfer-Encoding and Upgrade describe one connection.
+# (section 11.7.2), and TE, Transfer-Encoding and Upgrade describe one connection.
 HOP_BY_HOP = frozenset(
     {
         b"connection",
@@ -29,7 +29,6 @@ HOP_BY_HOP = frozenset(
         b"proxy-authorization",
         b"proxy-connection",
         b"te",
-        b"trailer",
         b"transfer-encoding",
         b"upgrade",
     }
@@ -65,8 +64,10 @@ def build_forwarded_node(address: str) -> str:
 
     RFC 7239, section 6.
     """
+    # A zone means something on this host only, and may hold any character, quotes included.
+    bare, _, _ = address.partition("%")
     try:
-        parsed = ip_address(address)
+        parsed = ip_address(bare)
     except ValueError:
         return "unknown"
     return f'"[{parsed}]"' if isinstance(parsed, IPv6Address) else str(parsed)

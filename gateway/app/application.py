@@ -1,0 +1,241 @@
+"""One running gateway: its parts, and the order in which they begin, are replaced, and end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from typing import Any
+
+from aiohttp import web
+
+from gateway.admin.access import AccessLog
+from gateway.admin.exposition import Scrape
+from gateway.admin.logs import LogOutput
+from gateway.admin.metrics import Metrics
+from gateway.admin.server import AdminListener, start_admin
+from gateway.admin.status import ProcessStatus, build_status
+from gateway.app.upstream import build_pool
+from gateway.config.load import Loaded
+from gateway.config.problems import ConfigError
+from gateway.config.settings import ListenAddress, ListenerTLS, Settings
+from gateway.providers.keyring import Keyring
+from gateway.proxy.listener import ClientServer
+from gateway.proxy.pool import UpstreamPool
+from gateway.proxy.request_head import RequestRewriter
+from gateway.proxy.server import Gateway, Runtime
+
+logger = logging.getLogger(__name__)
+
+# Connections that the kernel has accepted and we have not.
+_BACKLOG = 1024
+
+
+class Application:
+    """
+    A gateway made from a file; use it as an asynchronous context.
+
+    ``load`` reads the file anew on each reload. Entering listens, leaving drains and stops.
+    """
+
+    def __init__(self, load: Callable[[], Loaded], output: LogOutput) -> None:
+        self._load = load
+        self._output = output
+        self._loaded = load()
+        self._metrics = Metrics()
+        self._stack = AsyncExitStack()
+        self._pools: list[UpstreamPool] = []
+        self._tls: ssl.SSLContext | None = None
+        self._started_at = time.time()
+        self._reloading = asyncio.Lock()
+        self._keyring: Keyring
+        self._gateway: Gateway
+        self._server: ClientServer
+        self._runner: web.ServerRunner
+        self._site: web.BaseSite
+        self._admin: AdminListener
+        self.listen: ListenAddress
+        self.admin: ListenAddress
+
+    @property
+    def settings(self) -> Settings:
+        """The file as it is served now."""
+        return self._loaded.settings
+
+    @property
+    def path(self) -> str:
+        """Where the file is."""
+        return str(self._loaded.path)
+
+    async def start(self) -> None:
+        """
+        Begin to fetch keys, then listen; admin first, so that a probe never meets a closed port.
+
+        Raises:
+            OSError: An address cannot be had, or a file of TLS not be read.
+        """
+        settings = self.settings
+        self._keyring = await self._stack.enter_async_context(
+            Keyring(settings.key_sources, on_fetch=self._metrics.count_jwks_fetch)
+        )
+        self._gateway = Gateway(self._build_runtime(settings), self._metrics, AccessLog(self._output))
+        self._stack.push_async_callback(self._close_pools)
+        self._admin = await start_admin(self, settings.admin)
+        self._stack.push_async_callback(self._admin.stop)
+        self.admin = self._admin.address
+        await self._listen(settings)
+        self._announce()
+
+    async def __aenter__(self) -> Application:
+        """Start; whatever began is ended again where that fails."""
+        try:
+            await self.start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Drain and stop."""
+        try:
+            await self._drain()
+        finally:
+            await self._stack.aclose()
+
+    def _build_runtime(self, settings: Settings, old: Runtime | None = None) -> Runtime:
+        if old is not None and old.settings.upstream == settings.upstream:
+            pool = old.pool
+        else:
+            pool = build_pool(settings)
+            self._pools.append(pool)
+        rewriter = RequestRewriter(settings.policy, settings.upstream.base_path)
+        return Runtime(settings, rewriter, pool, self._keyring.sets, self._keyring.supply)
+
+    async def _close_pools(self) -> None:
+        await asyncio.gather(*(pool.close() for pool in self._pools))
+
+    async def _listen(self, settings: Settings) -> None:
+        self._tls = build_server_tls(settings.tls) if settings.tls is not None else None
+        self._server = self._gateway.build_server()
+        self._runner = web.ServerRunner(self._server)
+        await self._runner.setup()
+        self._stack.push_async_callback(self._runner.cleanup)
+        listen = settings.listen
+        if listen.path is not None:
+            self._site = web.UnixSite(self._runner, listen.path, ssl_context=self._tls, backlog=_BACKLOG)
+        else:
+            self._site = web.TCPSite(self._runner, listen.host, listen.port, ssl_context=self._tls, backlog=_BACKLOG)
+        await self._site.start()
+        self.listen = listen if listen.path else ListenAddress(listen.host, self._runner.addresses[0][1])
+
+    def _announce(self) -> None:
+        settings = self.settings
+        providers = [provider.name for provider in settings.policy.providers]
+        fields = {
+            "listen": str(self.listen),
+            "admin": str(self.admin),
+            "upstream": settings.upstream.host_field.decode(),
+            "providers": providers,
+            "config": self.path,
+            "digest": settings.digest,
+        }
+        logger.info("the gateway listens", extra={"event": "listening", "fields": fields})
+
+    # --- reload ------------------------------------------------------------------------------------------------------
+
+    async def reload(self) -> None:
+        """Take the file as it is now, whole; a bad one changes nothing but a log line and a gauge."""
+        async with self._reloading:
+            try:
+                loaded = self._load()
+                if loaded.settings.digest == self.settings.digest:
+                    return
+                await self._swap(loaded)
+            except (ConfigError, OSError) as error:
+                self._metrics.count_config_reload(is_successful=False)
+                fields = {"problems": str(error).splitlines()}
+                logger.error(  # noqa: TRY400 - the problems are the user's to read, the traceback is not
+                    "the file was not taken: it has mistakes", extra={"event": "config_refused", "fields": fields}
+                )
+
+    async def _swap(self, loaded: Loaded) -> None:
+        old, settings = self._gateway.runtime, loaded.settings
+        if self._tls is not None and settings.tls is not None:
+            load_certificate(self._tls, settings.tls)
+        await self._keyring.reload(settings.key_sources)
+        # No await from here on: a policy must never meet the keys of another file.
+        self._gateway.runtime = self._build_runtime(settings, old)
+        needs_restart = [name for name in _FIXED if getattr(old.settings, name) != getattr(settings, name)]
+        self._loaded = loaded
+        self._metrics.count_config_reload(is_successful=True)
+        fields = {"digest": settings.digest, "needs_restart": needs_restart}
+        logger.info("the file was taken", extra={"event": "config_reloaded", "fields": fields})
+
+    # --- the end -----------------------------------------------------------------------------------------------------
+
+    async def _drain(self) -> None:
+        """Stop being ready, wait for load balancers to see it, stop listening, finish what is in flight."""
+        timeouts = self.settings.timeouts
+        self._gateway.is_draining = True
+        logger.info("the gateway stops", extra={"event": "draining", "fields": {}})
+        await asyncio.sleep(timeouts.drain_delay_seconds)
+        await self._site.stop()
+        self._gateway.end_streams()
+        self._server.pre_shutdown()
+        try:
+            async with asyncio.timeout(timeouts.shutdown_seconds):
+                await self._gateway.wait_until_idle()
+        except TimeoutError:
+            logger.warning(
+                "requests were still in flight and are cut",
+                extra={"event": "cut", "fields": {"requests": self._metrics.requests_in_flight}},
+            )
+        # What is left has had its time: none is given again.
+        await self._server.shutdown(0)
+
+    # --- what the admin listener asks --------------------------------------------------------------------------------
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the gateway is about to stop."""
+        return self._gateway.is_draining
+
+    def readiness(self) -> tuple[bool, str]:
+        """Return whether requests can be served, and the reason why not."""
+        if self._keyring.is_ready:
+            return True, ""
+        return False, f"no keys yet: {', '.join(self._keyring.waiting)}"
+
+    def status(self) -> Mapping[str, Any]:
+        """Return the document of ``/status``."""
+        _, not_ready = self.readiness()
+        process = ProcessStatus(self.path, self.settings.digest, self._started_at)
+        return build_status(process, self._keyring.status(), time.time(), not_ready=not_ready)
+
+    async def collect(self) -> Scrape:
+        """Return the numbers of this process."""
+        snapshot = self._metrics.snapshot(self._output.writer.lost_lines)
+        return Scrape(snapshot, self._keyring.status())
+
+
+# What a running process cannot change: sockets are bound, and limits belong to the listener.
+_FIXED = ("listen", "admin", "limits", "timeouts")
+
+
+def build_server_tls(tls: ListenerTLS) -> ssl.SSLContext:
+    """Return the TLS of the public listener."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.set_alpn_protocols(["http/1.1"])
+    load_certificate(context, tls)
+    return context
+
+
+def load_certificate(context: ssl.SSLContext, tls: ListenerTLS) -> None:
+    """Have new connections see this certificate, and show one of this authority."""
+    context.load_cert_chain(tls.certificate, tls.key)
+    if tls.client_ca is not None:
+        context.load_verify_locations(tls.client_ca)
+        context.verify_mode = ssl.CERT_REQUIRED

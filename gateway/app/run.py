@@ -1,0 +1,109 @@
+"""The gateway as a process: an event loop, signals, and an exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+
+from aiohttp import http_parser
+
+from gateway.admin.logs import LogFormat, LogOutput, configure_logging
+from gateway.app.application import Application
+from gateway.app.watch import watch_file
+from gateway.config.load import Loaded, load_config
+
+logger = logging.getLogger(__name__)
+
+EXIT_OK, EXIT_FAILED = 0, 1
+# 128 + SIGTERM, as shells have it.
+_EXIT_FORCED = 143
+
+
+def run_gateway(config_path: str, environ: Mapping[str, str], log_level: str, log_format: LogFormat) -> int:
+    """
+    Serve until SIGTERM or SIGINT and return the exit code; the file was checked by the caller or is here.
+
+    Raises:
+        ConfigError: The file has mistakes; nothing was listened on.
+    """
+    load_config(config_path, environ)
+    output = configure_logging(log_level, log_format)
+    with asyncio.Runner(loop_factory=find_loop_factory()) as runner:
+        return runner.run(serve(lambda: load_config(config_path, environ), output))
+
+
+def find_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return uvloop's factory where uvloop is installed; a loop in C is worth 100 µs a request."""
+    try:
+        import uvloop  # noqa: PLC0415 - not there on every platform
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+async def serve(load: Callable[[], Loaded], output: LogOutput) -> int:
+    """Serve until SIGTERM or SIGINT; SIGHUP or a change of the file reloads."""
+    if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
+        logger.error(
+            "aiohttp's parser in C is missing; the one in Python lets ambiguous requests pass, so it is not used",
+            extra={"event": "refused_to_start"},
+        )
+        return EXIT_FAILED
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _stop, stopping)
+    application = Application(load, output)
+    try:
+        async with AsyncExitStack() as stack:
+            if not await _start(stack, application):
+                return EXIT_FAILED
+            await _serve_until(stopping, application)
+    finally:
+        output.writer.flush()
+    return EXIT_OK
+
+
+async def _start(stack: AsyncExitStack, application: Application) -> bool:
+    try:
+        await stack.enter_async_context(application)
+    except OSError as error:
+        # Addresses that are taken, certificates that are not there.
+        message = f"the gateway cannot start: {error}"
+        logger.error(message, extra={"event": "failed_to_start"})  # noqa: TRY400 - the operator's mistake, no defect
+        return False
+    return True
+
+
+async def _serve_until(stopping: asyncio.Event, application: Application) -> None:
+    loop = asyncio.get_running_loop()
+    hangups: asyncio.Queue[None] = asyncio.Queue()
+    loop.add_signal_handler(signal.SIGHUP, hangups.put_nowait, None)
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(watch_file(application.path, application.reload)),
+            group.create_task(_reload_on_hangup(hangups, application)),
+        ]
+        await stopping.wait()
+        for task in tasks:
+            task.cancel()
+
+
+async def _reload_on_hangup(hangups: asyncio.Queue[None], application: Application) -> None:
+    while True:
+        await hangups.get()
+        await application.reload()
+
+
+def _stop(stopping: asyncio.Event) -> None:
+    if stopping.is_set():
+        # Asked twice: whoever does so does not want to wait.
+        logger.warning("stopped at once", extra={"event": "forced"})
+        sys.stdout.flush()
+        os._exit(_EXIT_FORCED)
+    stopping.set()

@@ -1,0 +1,194 @@
+"""
+The public side: aiohttp's server with what it leaves to us.
+
+aiohttp parses, keeps alive and shuts down. Added here: a deadline for request heads, a limit of connections, refusals
+of our own form for what the parser refuses (its texts quote the request, a token included), and raw bytes after a 101.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+
+from gateway.config.settings import Limits, Timeouts
+from gateway.core.errors import GatewayError, Reason, RequestRefused, Unavailable
+from gateway.proxy.tunnel import Tunnel
+
+# How long an unread body is read on after an early answer, so that the client reads the answer and not a reset.
+_LINGERING_SECONDS = 2.0
+OVERLOADED_RETRY_SECONDS = 1
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+RefuseHandler = Callable[["ClientProtocol", GatewayError], bytes]
+
+
+class _Answered(web.StreamResponse):
+    """What a handler returns that has written its whole answer itself."""
+
+    def __init__(self, *, keep_alive: bool) -> None:
+        super().__init__()
+        self._keep_alive = keep_alive
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Write nothing: the head is written."""
+
+    async def write_eof(self, data: Any = b"") -> None:
+        """Write nothing: the body is written."""
+
+
+# They hold no state of a request, so one of each serves all.
+KEEP_ALIVE, CLOSE = _Answered(keep_alive=True), _Answered(keep_alive=False)
+
+
+class ClientServer(web.Server):
+    """Makes a ``ClientProtocol`` of each connection; ``refuse`` builds and accounts an answer to a broken request."""
+
+    def __init__(self, handler: Handler, refuse: RefuseHandler, limits: Limits, timeouts: Timeouts) -> None:
+        super().__init__(handler, handler_cancellation=True)
+        self.refuse = refuse
+        self.limits = limits
+        self.timeouts = timeouts
+
+    def __call__(self) -> ClientProtocol:
+        """Return the protocol of a new connection."""
+        return ClientProtocol(self, asyncio.get_running_loop())
+
+
+class _TunnelParser:
+    """What aiohttp feeds after an upgrade, in the words of its WebSocket reader."""
+
+    def __init__(self, tunnel: Tunnel) -> None:
+        self._tunnel = tunnel
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        self._tunnel.receive_from_client(data)
+        return False, b""
+
+    def feed_eof(self) -> None:
+        self._tunnel.lose_client()
+
+
+class ClientProtocol(web.RequestHandler):
+    """One client connection."""
+
+    __slots__ = ("_gateway", "_head_timer", "_tunnel")
+
+    def __init__(self, server: ClientServer, loop: asyncio.AbstractEventLoop) -> None:
+        limits, timeouts = server.limits, server.timeouts
+        super().__init__(
+            server,
+            loop=loop,
+            keepalive_timeout=timeouts.keep_alive_seconds,
+            access_log=None,  # type: ignore[arg-type] # None turns it off; ours is written by the handler
+            max_line_size=limits.request_line_bytes,
+            # The parser's error names the limit alone, so the two must differ.
+            max_field_size=limits.header_field_bytes + (limits.header_field_bytes == limits.request_line_bytes),
+            max_headers=limits.header_count,
+            lingering_time=_LINGERING_SECONDS,
+            # A proxy that inflates a body sends it on under a length and a coding that are no longer true.
+            auto_decompress=False,
+        )
+        self._gateway = server
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._tunnel: Tunnel | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take a connection, or tell the client that there are too many."""
+        super().connection_made(transport)
+        if len(self._gateway.connections) > self._gateway.limits.connections:
+            self._refuse(
+                Unavailable(Reason.OVERLOADED, "Too many connections.", retry_after_seconds=OVERLOADED_RETRY_SECONDS)
+            )
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Let go of everything that waits for this client."""
+        self._stop_head_timer()
+        super().connection_lost(exc)
+        self._tunnel = None
+
+    def data_received(self, data: bytes) -> None:
+        """Feed aiohttp, and watch over a head that has begun and does not end."""
+        super().data_received(data)
+        is_head_open = bool(data) and self._waiter is not None and not self._waiter.done() and not self._upgraded
+        if not is_head_open:
+            self._stop_head_timer()
+        elif self._head_timer is None:
+            seconds = self._gateway.timeouts.header_read_seconds
+            self._head_timer = self._loop.call_later(seconds, self._refuse_slow_head)
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _refuse_slow_head(self) -> None:
+        self._head_timer = None
+        self._refuse(RequestRefused(Reason.REQUEST_TIMEOUT, "The request head took too long."))
+
+    def _refuse(self, error: GatewayError) -> None:
+        if self.transport is not None:
+            self.transport.write(self._gateway.refuse(self, error))
+        self.force_close()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer a request that the parser refused, in our words: aiohttp's quote the bytes, tokens included."""
+        if status != _BAD_REQUEST:
+            return self._raise_internal(exc)
+        if self.transport is not None:
+            self.transport.write(self._gateway.refuse(self, describe_parser_error(exc, self.max_line_size)))
+        return CLOSE
+
+    def _raise_internal(self, exc: BaseException | None) -> NoReturn:
+        # The handler answers everything itself; what still gets here is a defect, and ends the connection.
+        raise RuntimeError("the handler of requests failed") from exc
+
+    def attach(self, tunnel: Tunnel) -> None:
+        """Give all further bytes of this connection to a tunnel."""
+        self._tunnel = tunnel
+        self.set_parser(_TunnelParser(tunnel))  # type: ignore[arg-type] # aiohttp calls these two methods, no others
+
+    def end_after_writing(self) -> None:
+        """Close the connection once what was written has gone out."""
+        if self.transport is not None:
+            self.transport.close()
+
+    def pause_writing(self) -> None:
+        """Take note that the client reads too slowly."""
+        super().pause_writing()
+        if self._tunnel is not None:
+            self._tunnel.pause_client()
+
+    def resume_writing(self) -> None:
+        """Take note that the client has caught up."""
+        super().resume_writing()
+        if self._tunnel is not None:
+            self._tunnel.resume_client()
+
+
+_BAD_REQUEST = 400
+
+
+def describe_parser_error(error: BaseException | None, max_line_size: int) -> GatewayError:
+    """Return what aiohttp's parser refused, in our words; ``max_line_size`` tells a long line from a long field."""
+    if isinstance(error, LineTooLong):
+        _, limit, *_ = error.args
+        if limit == max_line_size:
+            return RequestRefused(Reason.URI_TOO_LONG, "The request-target is too long.", expected=limit)
+        return RequestRefused(Reason.HEADERS_TOO_LARGE, "A header field is too large.", expected=limit)
+    # aiohttp has one class for all that is malformed, and this is the only limit among it.
+    if isinstance(error, HttpProcessingError) and error.message.startswith(_TOO_MANY_FIELDS):
+        return RequestRefused(Reason.HEADERS_TOO_LARGE, "The request has too many header fields.")
+    return RequestRefused(Reason.MALFORMED_REQUEST, "The request is not well-formed HTTP/1.1.")
+
+
+_TOO_MANY_FIELDS = "Too many headers"

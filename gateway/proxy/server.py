@@ -1,0 +1,314 @@
+"""
+A request from its head to its account: decide, forward, answer, write it down.
+
+The one place where the decision meets the clock, the keys and the network. It holds no rule of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from aiohttp import web
+from aiohttp.http import HttpVersion11
+
+from gateway.admin.access import AccessLog, AccessRecord
+from gateway.admin.metrics import Metrics
+from gateway.config.settings import Settings
+from gateway.core.decision import Allow, NeedKeys, RequestHead, decide
+from gateway.core.errors import GatewayError, Reason, RequestRefused, Unavailable, UpstreamFailed
+from gateway.core.fields import select_values
+from gateway.core.jwks import KeySet
+from gateway.proxy.answers import build_refusal
+from gateway.proxy.exchange import ClientGone, Exchange, Outgoing, StreamKind
+from gateway.proxy.listener import CLOSE, KEEP_ALIVE, ClientProtocol, ClientServer
+from gateway.proxy.pool import UpstreamPool
+from gateway.proxy.request_checks import asks_websocket, check_fields, find_trace_id
+from gateway.proxy.request_head import REQUEST_ID, Client, RequestRewriter
+from gateway.proxy.response_head import ClientConnection
+from gateway.proxy.tunnel import GOING_AWAY, StreamEnd
+
+# nginx's word for it; nobody gets it sent.
+CLIENT_CLOSED_REQUEST = 499
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """
+    What requests are served with, swapped whole on a reload; a request keeps the one that it began with.
+
+    ``keys`` maps a provider's name to its usable set and changes as keys do; ``supply`` waits for keys that a decision
+    lacks, and returns when there is no more to wait for.
+    """
+
+    settings: Settings
+    rewriter: RequestRewriter
+    pool: UpstreamPool
+    keys: Mapping[str, KeySet]
+    supply: Supply
+
+
+class Supply(Protocol):
+    """Asks a provider for keys on behalf of a request."""
+
+    async def __call__(self, need: NeedKeys) -> None: ...
+
+
+@dataclass(slots=True)
+class _Visit:
+    """One request while it is served."""
+
+    request: web.BaseRequest
+    runtime: Runtime
+    record: AccessRecord
+    started: float
+    client: Client
+    connection: ClientConnection
+    route: str = ""
+    exchange: Exchange | None = None
+
+
+class Gateway:
+    """Serves requests; ``runtime`` may be replaced at any time, ``is_draining`` only ever becomes true."""
+
+    def __init__(
+        self, runtime: Runtime, metrics: Metrics, access_log: AccessLog, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.runtime = runtime
+        self.is_draining = False
+        self._metrics = metrics
+        self._access_log = access_log
+        self._clock = clock
+        self._streams: set[Exchange] = set()
+        self._idle: asyncio.Future[None] | None = None
+
+    def build_server(self) -> ClientServer:
+        """Return the protocol factory for the public listener, with the limits of the file as it is now."""
+        settings = self.runtime.settings
+        return ClientServer(self.handle, self.refuse_connection, settings.limits, settings.timeouts)
+
+    def end_streams(self) -> None:
+        """Say goodbye to everyone who holds a WebSocket or an event stream."""
+        for exchange in tuple(self._streams):
+            exchange.end(StreamEnd.SHUTDOWN, GOING_AWAY)
+
+    async def wait_until_idle(self) -> None:
+        """Wait until no request is in flight."""
+        if self._metrics.requests_in_flight:
+            self._idle = asyncio.get_running_loop().create_future()
+            await self._idle
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Serve one request to its end; it is written down however it ends."""
+        visit = self._begin(request)
+        self._metrics.requests_in_flight += 1
+        try:
+            keep_alive = await self._serve(visit)
+        except GatewayError as error:
+            keep_alive = self._refuse(visit, error)
+        except ClientGone:
+            visit.record.status = CLIENT_CLOSED_REQUEST
+            keep_alive = False
+        except asyncio.CancelledError:
+            visit.record.status = CLIENT_CLOSED_REQUEST
+            raise
+        finally:
+            self._metrics.requests_in_flight -= 1
+            self._account(visit)
+            if self._idle is not None and not self._metrics.requests_in_flight and not self._idle.done():
+                self._idle.set_result(None)
+        return KEEP_ALIVE if keep_alive and not self.is_draining else CLOSE
+
+    def _begin(self, request: web.BaseRequest) -> _Visit:
+        runtime = self.runtime
+        fields = request.raw_headers
+        protocol = request.protocol
+        peer = protocol.peername
+        address = peer[0] if isinstance(peer, tuple) else ""
+        given = select_values(fields, b"x-request-id")
+        is_usable = len(given) == 1 and REQUEST_ID.fullmatch(given[0])
+        hosts = select_values(fields, b"host")
+        record = AccessRecord(
+            request_id=given[0].decode("ascii") if is_usable else uuid.uuid4().hex,
+            client_ip=runtime.rewriter.find_client_address(fields, address),
+            method=request.method,
+            path=request.raw_path,
+            host=hosts[0].decode("latin-1") if hosts else None,
+            trace_id=find_trace_id(fields),
+        )
+        return _Visit(
+            request=request,
+            runtime=runtime,
+            record=record,
+            started=time.perf_counter(),
+            client=Client(address, "https" if protocol.ssl_context else "http"),
+            connection=ClientConnection(
+                is_http_1_1=request.version == HttpVersion11, keep_alive=request.keep_alive and not self.is_draining
+            ),
+        )
+
+    async def _serve(self, visit: _Visit) -> bool:
+        request, runtime = visit.request, visit.runtime
+        check_fields(request.version, request.raw_headers, runtime.settings.limits.headers_bytes)
+        allow = await self._decide(visit)
+        is_upgrade = asks_websocket(request.method, request.version, request.raw_headers)
+        if is_upgrade and self.is_draining:
+            raise Unavailable(Reason.DRAINING, "The gateway is stopping.", retry_after_seconds=1)
+        outgoing = self._build_outgoing(visit, allow, is_upgrade=is_upgrade)
+        visit.exchange = Exchange(request, visit.connection, outgoing, self)
+        return await visit.exchange.run(runtime.pool)
+
+    async def _decide(self, visit: _Visit) -> Allow:
+        request, runtime = visit.request, visit.runtime
+        head = RequestHead(request.method, request.raw_path, request.raw_headers)
+        asked: frozenset[str] = frozenset()
+        while True:
+            began = time.perf_counter()
+            outcome = decide(head, runtime.settings.policy, runtime.keys, self._clock(), asked)
+            if isinstance(outcome, Allow):
+                self._note_allowed(visit, outcome, time.perf_counter() - began)
+                return outcome
+            await runtime.supply(outcome)
+            asked |= {outcome.provider}
+
+    def _note_allowed(self, visit: _Visit, allow: Allow, seconds: float) -> None:
+        record, verified = visit.record, allow.verified
+        record.decision = "allow"
+        visit.route = allow.match.route.pattern.text if allow.match.route else "default"
+        if verified is None:
+            return
+        record.provider = verified.provider.name
+        record.subject = verified.token.claims["sub"]
+        record.organization = verified.organization
+        record.client_id = verified.client_id
+        self._metrics.observe_verify(verified.token.algorithm, seconds)
+
+    def _build_outgoing(self, visit: _Visit, allow: Allow, *, is_upgrade: bool) -> Outgoing:
+        request, settings = visit.request, visit.runtime.settings
+        lengths = select_values(request.raw_headers, b"content-length")
+        is_chunked = not lengths and request.body_exists and not is_upgrade
+        limit = settings.limits.body_bytes
+        if lengths and limit is not None and int(lengths[0]) > limit:
+            raise RequestRefused(Reason.BODY_TOO_LARGE, "The request body is too large.", expected=limit)
+        framing = b"Content-Length: %b\r\n" % lengths[0] if lengths else b""
+        request_id = visit.record.request_id.encode("ascii")
+        head = visit.runtime.rewriter.build(
+            request.method,
+            allow.target.raw,
+            request.raw_headers,
+            client=visit.client,
+            identity=allow.fields,
+            request_id=request_id,
+            framing=b"Transfer-Encoding: chunked\r\n" if is_chunked else framing,
+            is_upgrade=is_upgrade,
+        )
+        return Outgoing(
+            head=head,
+            has_body=is_chunked or bool(lengths and int(lengths[0])),
+            is_chunked=is_chunked,
+            is_upgrade=is_upgrade,
+            request_id=request_id,
+            expires_in_seconds=self._measure_life(allow) if settings.streams.end_at_expiry else None,
+            expiry_close_code=settings.streams.expiry_close_code,
+            max_body_bytes=limit,
+            idle_seconds=settings.timeouts.idle_stream_seconds,
+        )
+
+    def _measure_life(self, allow: Allow) -> float | None:
+        if allow.verified is None:
+            return None
+        now, expiry = self._clock(), allow.verified.token.expires_at
+        # Who was let in during the leeway has that, and no more.
+        return (expiry if now < expiry else expiry + allow.verified.provider.leeway_seconds) - now
+
+    # --- refusals ----------------------------------------------------------------------------------------------------
+
+    def _refuse(self, visit: _Visit, error: GatewayError) -> bool:
+        record, request = visit.record, visit.request
+        record.reason = error.reason.word
+        if isinstance(error, UpstreamFailed):
+            self._metrics.count_upstream_error(error.reason.word)
+        else:
+            record.decision = "error" if isinstance(error, Unavailable) else "deny"
+        for name, value in error.context.items():
+            setattr(record, name, value)
+        transport = request.transport
+        if visit.exchange is not None and visit.exchange.status is not None:
+            # The answer has begun: only a cut says that it is not whole.
+            record.status = visit.exchange.status
+            if transport is not None:
+                transport.abort()
+            return False
+        record.status = error.reason.status
+        # A body that nobody reads would be read as the next request; a tunnel that was refused may hold anything.
+        keep_alive = visit.connection.keep_alive and request.content.is_eof() and request.method != "CONNECT"
+        answer = build_refusal(
+            error,
+            visit.runtime.settings.policy,
+            request_id=record.request_id,
+            is_head=request.method == "HEAD",
+            keep_alive=keep_alive,
+        )
+        if transport is not None:
+            transport.write(answer)
+        return keep_alive
+
+    def refuse_connection(self, protocol: ClientProtocol, error: GatewayError) -> bytes:
+        """Return the answer to a request that could not even be read, and write it down."""
+        peer = protocol.peername
+        record = AccessRecord(
+            request_id=uuid.uuid4().hex,
+            client_ip=peer[0] if isinstance(peer, tuple) else "",
+            method="",
+            path="",
+            status=error.reason.status,
+            decision="deny",
+            reason=error.reason.word,
+        )
+        self._metrics.observe_request("", error.reason.status, "", 0.0, 0.0)
+        self._metrics.count_decision(None, "deny", error.reason.word)
+        self._access_log.write(record)
+        return build_refusal(
+            error, self.runtime.settings.policy, request_id=record.request_id, is_head=False, keep_alive=False
+        )
+
+    # --- the account -------------------------------------------------------------------------------------------------
+
+    def _account(self, visit: _Visit) -> None:
+        record, exchange = visit.record, visit.exchange
+        record.duration_seconds = time.perf_counter() - visit.started
+        record.overhead_seconds = record.duration_seconds
+        observed = record.duration_seconds
+        if exchange is not None:
+            record.bytes_in, record.bytes_out = exchange.bytes_in, exchange.bytes_out
+            record.upstream_status = exchange.status
+            record.overhead_seconds = exchange.began_at - visit.started
+            record.status = record.status or exchange.status or 0
+            if exchange.head_at is not None:
+                record.upstream_seconds = exchange.head_at - exchange.began_at
+                # A stream lasts as long as it is wanted; what counts is how long its beginning took.
+                observed = exchange.head_at - visit.started if exchange.stream else observed
+        metrics = self._metrics
+        metrics.observe_request(
+            record.method, record.status, visit.route, observed, record.overhead_seconds, record.upstream_seconds
+        )
+        if record.decision is not None:
+            metrics.count_decision(record.provider, record.decision, record.reason)
+        self._access_log.write(record)
+
+    @contextmanager
+    def observe(self, exchange: Exchange) -> Iterator[None]:
+        """Count a stream, and know it as long as it lives."""
+        kind: Literal["websocket", "sse"] = "websocket" if exchange.stream is StreamKind.WEBSOCKET else "sse"
+        self._streams.add(exchange)
+        self._metrics.open_stream(kind)
+        try:
+            yield
+        finally:
+            self._streams.discard(exchange)
+            self._metrics.close_stream(kind, (exchange.stream_end or StreamEnd.CLIENT).value)
