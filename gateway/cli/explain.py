@@ -1,0 +1,128 @@
+"""``auth-gateway explain``: gathers the file, the token and the keys, and shows the decision on them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import click
+
+from gateway.cli.explain_json import build_document
+from gateway.cli.explain_text import render_text
+from gateway.cli.explanation import Situation, Verdict, build_explanation, read_token, verify_alone
+from gateway.cli.invocation import ExitCode, config_option, echo_json, find_config, output_option, read_environment
+from gateway.cli.times import parse_time
+from gateway.cli.token_input import clean_token, read_token_argument
+from gateway.config.load import Loaded, load_config
+from gateway.config.problems import ConfigError
+from gateway.config.settings import Settings
+from gateway.core.decision import NeedKeys, RequestHead
+from gateway.core.jwks import KeySet
+from gateway.core.routes import Route
+from gateway.providers.keyring import Keyring
+
+_EXIT_CODES = {Verdict.ACCEPTED: ExitCode.YES, Verdict.REFUSED: ExitCode.NO, Verdict.UNKNOWN: ExitCode.UNKNOWN}
+
+
+class _Time(click.ParamType[float]):
+    name = "time"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            return parse_time(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither RFC 3339 (2026-01-31T12:00:00Z) nor seconds since the epoch", param, ctx)
+
+
+@click.command("explain")
+@click.argument("token")
+@click.option("--method", default="GET", metavar="METHOD", help="Method of the request; GET by default.")
+@click.option("--path", default="/", metavar="PATH", help="Path of the request, with its query; / by default.")
+@click.option("--at", "now", type=_Time(), metavar="TIME", help="Decide as of then: RFC 3339 or epoch seconds.")
+@click.option("--offline", is_flag=True, help="Fetch nothing: take only keys in the file or in local files.")
+@output_option
+@config_option()
+@click.pass_context
+def command(
+    context: click.Context, token: str, method: str, path: str, now: float | None, *, offline: bool, output: str
+) -> None:
+    """
+    Say why a token is accepted or refused, check by check.
+
+    TOKEN is the token, - for standard input, or @FILE. A token given as an argument stays in the shell's history.
+
+    \b
+    Examples:
+      pbpaste | auth-gateway explain -
+      auth-gateway explain @token.txt --method POST --path /orders
+    """
+    config = find_config(context)
+    text, notes = clean_token(read_token_argument(token))
+    try:
+        loaded = load_config(config, read_environment())
+    except ConfigError as error:
+        click.echo(error.render(), err=True)
+        context.exit(ExitCode.UNKNOWN)
+    at = time.time() if now is None else now
+    keys = asyncio.run(_collect_keys(text, loaded.settings, at, is_offline=offline))
+    places = _Places(loaded, config.name)
+    head = RequestHead(method, path, [(b"Authorization", f"Bearer {text}".encode())])
+    explanation = build_explanation(
+        Situation(head, text, loaded.settings.policy, keys.sets, at, places.locate, places.locate_route, keys.errors)
+    )
+    if output == "json":
+        echo_json(build_document(explanation, notes))
+    else:
+        for line in render_text(explanation, notes):
+            click.echo(line)
+    context.exit(_EXIT_CODES[explanation.verdict])
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where things stand in a file, as ``gateway.yaml:12``."""
+
+    loaded: Loaded
+    name: str
+
+    def locate(self, *path: str | int) -> str:
+        """Return the place of a setting, or of the nearest one around it that is written."""
+        return f"{self.name}:{self.loaded.locate(*path).line}"
+
+    def locate_route(self, route: Route) -> str:
+        """Return the place of a rule; of two equal ones the first, which is the one that decides."""
+        for index, written in enumerate(self.loaded.config.routes):
+            methods = None if written.methods is None else frozenset(written.methods)
+            if (written.path, methods) == (route.pattern.text, route.methods):
+                return self.locate("routes", index)
+        return self.locate("routes")
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """The keys that could be had, and for the other providers why not."""
+
+    sets: Mapping[str, KeySet]
+    errors: Mapping[str, str]
+
+
+async def _collect_keys(text: str, settings: Settings, now: float, *, is_offline: bool) -> _Keys:
+    """Ask for the keys of every provider that may have issued the token; the others are left in peace."""
+    policy = settings.policy
+    token = read_token(text, policy)
+    if token is None or not token.issuer:
+        return _Keys({}, {})
+    wanted = {provider.name for provider in policy.select_providers(token.issuer)}
+    sources = [source for source in settings.key_sources if source.provider in wanted]
+    local = [source for source in sources if source.key_set is not None or source.path is not None]
+    async with Keyring(local if is_offline else sources) as keyring:
+        for provider in policy.select_providers(token.issuer):
+            asked: frozenset[str] = frozenset()
+            # Asked for like the proxy does: only if this token's fate hangs on it, and once.
+            while isinstance(need := verify_alone(token, provider, policy, keyring.sets, now, asked), NeedKeys):
+                await keyring.supply(need)
+                asked = frozenset({provider.name})
+        errors = {each.provider: each.last_error or "no answer in time" for each in keyring.status()}
+        return _Keys(dict(keyring.sets), dict.fromkeys(wanted, "not fetched (--offline)") | errors)

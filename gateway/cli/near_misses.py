@@ -1,0 +1,304 @@
+"""
+What usually lies behind a refusal, and how to mend it: the last lines of ``explain``.
+
+Each function knows one kind of mistake, is given one refusal, and yields sentences. None of them decides anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+from gateway.cli.explanation import Explanation
+from gateway.cli.times import describe_duration
+from gateway.core.claims import read_audiences, read_first_string
+from gateway.core.errors import GatewayError, Reason
+from gateway.core.jwt import Token
+from gateway.core.tokens import Provider
+
+# A clock is rarely further off; a token that ended longer ago is just old.
+_CLOCK_SECONDS = 300
+_NEAR = 0.6
+# OpenID Connect Core, sections 2 and 3.1.2.1: what only an ID token carries.
+_ID_TOKEN_CLAIMS = ("nonce", "at_hash", "c_hash", "s_hash")
+_GRAPH_AUDIENCES = frozenset({"00000003-0000-0000-c000-000000000000", "https://graph.microsoft.com"})
+_ID_NOT_ACCESS = (
+    "This looks like an ID token: it tells an app who signed in. Send the access token of the same sign-in instead."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One refusal of a token; ``provider`` is the one that refused, None where no issuer matched."""
+
+    explanation: Explanation
+    error: GatewayError
+    token: Token
+    provider: Provider | None
+    where: str
+
+
+def find_near_misses(explanation: Explanation) -> tuple[str, ...]:
+    """Return the likely causes of a refusal with their mends, the likeliest first; nothing for a request allowed."""
+    error = explanation.error
+    if error is None:
+        return ()
+    if explanation.token is None:
+        return tuple(_UNREADABLE.get(error.reason, _explain_nothing)())
+    decisive = explanation.decisive
+    stopped = decisive.failed_check if decisive else None
+    where = stopped.where if stopped else explanation.situation.locate("providers")
+    case = _Case(explanation, error, explanation.token, decisive.provider if decisive else None, where)
+    return tuple(_FINDERS.get(error.reason, _find_nothing)(case))
+
+
+def _explain_nothing() -> Iterator[str]:
+    return iter(())
+
+
+def _find_nothing(_case: _Case) -> Iterator[str]:
+    return iter(())
+
+
+# --- texts that are no token ---------------------------------------------------------------------------------------
+
+
+def _explain_opaque() -> Iterator[str]:
+    yield (
+        "This is not a JWT but an opaque token. Logto, Auth0 and Zitadel give those when the client asks for no API: "
+        "ask for the token with resource=<your API> (Auth0: audience=<your API>)."
+    )
+
+
+def _explain_encrypted() -> Iterator[str]:
+    yield "This is an encrypted token (JWE, five parts). Let the issuer sign the access tokens for this API instead."
+
+
+def _explain_malformed() -> Iterator[str]:
+    yield "The token is damaged: often a part is cut off or a line break got in. Copy it again, or read it from a file."
+
+
+_UNREADABLE: dict[Reason, Callable[[], Iterator[str]]] = {
+    Reason.NOT_A_JWT: _explain_opaque,
+    Reason.ENCRYPTED_TOKEN: _explain_encrypted,
+    Reason.MALFORMED_TOKEN: _explain_malformed,
+    Reason.MALFORMED_CREDENTIALS: _explain_malformed,
+}
+
+
+# --- tokens that a provider refuses --------------------------------------------------------------------------------
+
+
+def _find_issuer(case: _Case) -> Iterator[str]:
+    issuer = case.token.issuer
+    if not issuer:
+        yield "Without iss nobody can tell whose token this is. A self-made token needs the issuer of the file."
+        return
+    for result in case.explanation.providers:
+        where = result.checks[0].where
+        if result.provider.has_issuer(_swap_scheme(issuer)):
+            yield f"Only http and https differ: write {issuer} as the issuer at {where}, or mend the issuer's base URL."
+            return
+        if result.provider.is_rfc9068 and issuer.rstrip("/") in {each.rstrip("/") for each in result.provider.issuers}:
+            yield f"Only a trailing slash differs, and profile: rfc9068 compares exactly: write {issuer} at {where}."
+            return
+    yield _describe_nearest_issuer(issuer, case)
+
+
+def _swap_scheme(issuer: str) -> str:
+    scheme, mark, rest = issuer.partition("://")
+    return {"http": "https", "https": "http"}.get(scheme, scheme) + mark + rest
+
+
+def _describe_nearest_issuer(issuer: str, case: _Case) -> str:
+    places = {each: result.checks[0].where for result in case.explanation.providers for each in result.provider.issuers}
+    nearest = _find_nearest(issuer, tuple(places))
+    if nearest is None:
+        return f"No provider of the file has this issuer. If you trust it, add a provider with issuer: {issuer}"
+    return (
+        f"The nearest issuer of the file is {nearest} ({places[nearest]}). The token may be of another tenant or stage."
+    )
+
+
+def _find_nearest(text: str, candidates: Sequence[str]) -> str | None:
+    rated = [(SequenceMatcher(None, text, candidate).ratio(), candidate) for candidate in candidates]
+    best = max(rated, default=(0.0, ""))
+    return best[1] if best[0] >= _NEAR else None
+
+
+def _is_id_token(token: Token) -> bool:
+    if any(name in token.claims for name in _ID_TOKEN_CLAIMS):
+        return True
+    client = read_first_string(token.claims, ("client_id", "azp"))
+    return token.typ != "at+jwt" and client is not None and read_audiences(token.claims, "aud") == (client,)
+
+
+def _find_type(case: _Case) -> Iterator[str]:
+    if _is_id_token(case.token):
+        yield _ID_NOT_ACCESS
+    else:
+        yield f"If such tokens are access tokens at your issuer, accept them: typ: [{case.token.typ}] at {case.where}."
+
+
+def _find_algorithm(case: _Case) -> Iterator[str]:
+    algorithm = case.token.algorithm
+    if algorithm.startswith("HS"):
+        yield (
+            f"{algorithm} signs with a shared secret, so whoever can check a token could make one: it is never "
+            "accepted. Let the issuer sign this API's tokens with RS256, ES256, ES384 or EdDSA."
+        )
+    elif algorithm.lower() == "none":
+        yield "The token is not signed at all. Such tokens are never accepted."
+    else:
+        yield f"If your issuer signs with {algorithm}, add it to algorithm at {case.where}."
+
+
+def _find_key(case: _Case) -> Iterator[str]:
+    if case.provider is None:
+        return
+    keys = case.explanation.situation.keys.get(case.provider.name)
+    known = ", ".join(key.kid or "(no kid)" for key in keys.keys) if keys and keys.keys else "none"
+    yield (
+        f"Keys of {case.provider.name}: {known}. The kid of the token is not among them, or for another algorithm: the "
+        f"token is of another tenant, or jwks at {case.where} is the address of another one."
+    )
+
+
+def _find_signature(case: _Case) -> Iterator[str]:
+    if _GRAPH_AUDIENCES & set(read_audiences(case.token.claims, "aud") or ()):
+        yield (
+            "This token is for Microsoft Graph, and only Graph can verify it. Ask for a token with a scope of your own "
+            "API (api://<application>/.default)."
+        )
+    else:
+        yield (
+            "The token was changed after it was signed, was cut when it was copied, or was signed by another key of "
+            "the same kid (a test issuer that was started anew)."
+        )
+
+
+def _find_expired(case: _Case) -> Iterator[str]:
+    late = case.explanation.situation.now - case.token.expires_at
+    yield f"It expired {describe_duration(late)} ago: get a new token; clients refresh theirs before exp."
+    if late < _CLOCK_SECONDS:
+        yield "If it should still be valid, a clock is off: compare date -u here and on the issuer's host."
+
+
+def _find_early(case: _Case) -> Iterator[str]:
+    claim = "nbf" if case.error.reason is Reason.NOT_YET_VALID else "iat"
+    ahead = describe_duration(case.token.claims[claim] - case.explanation.situation.now)
+    yield (
+        f"Its {claim} is {ahead} ahead of this clock, so a clock is off: compare date -u here and on the issuer's "
+        "host. For a small difference, raise leeway."
+    )
+
+
+def _find_lifetime(case: _Case) -> Iterator[str]:
+    lived, allowed = case.error.received, case.error.expected
+    if isinstance(lived, int | float) and isinstance(allowed, int | float):
+        yield (
+            f"It lives {describe_duration(lived)}, and max_lifetime is {describe_duration(allowed)}: shorten tokens at "
+            "the issuer, or raise max_lifetime."
+        )
+
+
+def _find_audience(case: _Case) -> Iterator[str]:
+    if case.provider is None:
+        return
+    if _is_id_token(case.token):
+        yield _ID_NOT_ACCESS
+    audiences = read_audiences(case.token.claims, case.provider.audience_claim) or ()
+    if not audiences:
+        yield f"It has no {case.provider.audience_claim}: ask the issuer for a token for this API (resource=...)."
+        return
+    accepted = tuple(pattern.text for pattern in case.provider.audiences)
+    for audience in audiences:
+        nearest = _find_nearest(audience, accepted)
+        if nearest is not None:
+            yield _describe_nearest_audience(audience, nearest, case.where)
+    asked_for = next((text for text in accepted if "*" not in text and "{" not in text), accepted[0])
+    yield (
+        f"Either ask the issuer for a token for {asked_for} (resource=... or audience=...), or, if tokens for "
+        f"{audiences[0]} are meant for this API, add that to applicationID at {case.where}."
+    )
+
+
+def _describe_nearest_audience(audience: str, nearest: str, where: str) -> str:
+    if audience.rstrip("/") == nearest.rstrip("/"):
+        return f"Only a trailing slash differs between {audience} and {nearest} ({where}), and in audiences it counts."
+    if audience.lower() == nearest.lower():
+        return f"Only upper and lower case differ between {audience} and {nearest} ({where}), and they count."
+    note = " A wildcard stands for one run of characters without : and /." if "*" in nearest or "{" in nearest else ""
+    return f"The nearest audience of the file is {nearest} ({where}).{note}"
+
+
+def _find_claim(case: _Case) -> Iterator[str]:
+    if _is_id_token(case.token):
+        yield _ID_NOT_ACCESS
+    name = str(case.error.expected)
+    if case.error.reason is Reason.CLAIM_MISMATCH:
+        yield f"required_claims at {case.where} wants another value; the issuer decides what the token says."
+    elif name == "exp":
+        yield "A token that never ends cannot be withdrawn, so exp is always needed: let the issuer set a lifetime."
+    else:
+        yield f"Let the issuer put {name} into its access tokens; a template or a scope decides that at most issuers."
+
+
+def _find_conflict(_case: _Case) -> Iterator[str]:
+    yield "Ask for a token of one organization: audience and organization claim must name the same one."
+
+
+def _find_kind(_case: _Case) -> Iterator[str]:
+    yield _ID_NOT_ACCESS
+
+
+def _find_unavailable(case: _Case) -> Iterator[str]:
+    name = case.provider.name if case.provider else ""
+    why = case.explanation.situation.key_errors.get(name, "they were not asked for")
+    yield f"The keys of {name} ({case.where}) could not be had, so this says nothing about the token: {why}."
+
+
+# --- callers that a route refuses ----------------------------------------------------------------------------------
+
+
+def _find_scope(case: _Case) -> Iterator[str]:
+    received = case.error.received if isinstance(case.error.received, tuple) else ()
+    missing = [scope for scope in case.error.scopes if scope not in received]
+    yield (
+        f"Missing scope: {' '.join(missing)}. The client must ask for it, and the issuer must grant it to this user or "
+        "client (role, permission or consent)."
+    )
+
+
+def _find_organization(_case: _Case) -> Iterator[str]:
+    yield (
+        "The path names another organization than the token. Use the path of the token's organization, or ask for a "
+        "token of the other one."
+    )
+
+
+def _find_requirement(case: _Case) -> Iterator[str]:
+    yield f"The route requires {case.error.expected}; the caller has {case.error.received}."
+
+
+_FINDERS: dict[Reason, Callable[[_Case], Iterator[str]]] = {
+    Reason.UNKNOWN_ISSUER: _find_issuer,
+    Reason.TYP_NOT_ACCEPTED: _find_type,
+    Reason.ALGORITHM_NOT_ACCEPTED: _find_algorithm,
+    Reason.UNKNOWN_KEY: _find_key,
+    Reason.BAD_SIGNATURE: _find_signature,
+    Reason.EXPIRED: _find_expired,
+    Reason.NOT_YET_VALID: _find_early,
+    Reason.ISSUED_IN_FUTURE: _find_early,
+    Reason.LIFETIME_TOO_LONG: _find_lifetime,
+    Reason.AUDIENCE_MISMATCH: _find_audience,
+    Reason.CLAIM_MISSING: _find_claim,
+    Reason.CLAIM_MISMATCH: _find_claim,
+    Reason.ORGANIZATION_CONFLICT: _find_conflict,
+    Reason.ID_TOKEN: _find_kind,
+    Reason.KEYS_UNAVAILABLE: _find_unavailable,
+    Reason.INSUFFICIENT_SCOPE: _find_scope,
+    Reason.ORGANIZATION_MISMATCH: _find_organization,
+    Reason.REQUIREMENT_NOT_MET: _find_requirement,
+}
