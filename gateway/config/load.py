@@ -1,0 +1,101 @@
+"""
+A file -> settings, or everything that is wrong with it in one run.
+
+The stages go on past each other's mistakes: the document, its keys, its values, and what the values mean together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from gateway.config.compile import compile_config
+from gateway.config.document import Document, parse_document
+from gateway.config.lint import lint
+from gateway.config.messages import translate
+from gateway.config.models import GatewayFile
+from gateway.config.problems import ConfigError, Finding, Position, Problem, Severity
+from gateway.config.settings import Settings
+from gateway.config.shape import find_shape_mistakes
+from gateway.config.sound import Sound, select_sound
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """One file that can be used: what it says, what it comes to, and what to be warned of."""
+
+    path: str
+    config: GatewayFile = field(repr=False)
+    settings: Settings = field(repr=False)
+    warnings: tuple[Problem, ...]
+    document: Document = field(repr=False)
+
+    def locate(self, *path: str | int) -> Position:
+        """Return where the file says something, such as ``("providers", 0, "applicationID")``."""
+        return self.document.locate(*path)
+
+
+def load_config(path: str | Path, environ: Mapping[str, str], *, strict: bool = False) -> Loaded:
+    """
+    Read a file and compile it; with ``strict`` warnings are errors.
+
+    Raises:
+        ConfigError: The file cannot be read or used; with all of its problems.
+    """
+    name = str(path)
+    try:
+        octets = Path(path).read_bytes()
+    except OSError as error:
+        message = f"the file cannot be read: {error.strerror or 'an error of the system'}"
+        raise ConfigError([Problem(name, 1, 1, Severity.ERROR, message)]) from error
+    try:
+        text = octets.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = octets.count(b"\n", 0, error.start) + 1
+        message = "not UTF-8: save the file in that encoding"
+        raise ConfigError([Problem(name, line, 1, Severity.ERROR, message)]) from error
+    return parse_config(text, name, environ, strict=strict)
+
+
+def parse_config(text: str, name: str, environ: Mapping[str, str], *, strict: bool = False) -> Loaded:
+    """
+    Compile the text of a file; ``name`` is its path, for messages and for the relative paths inside of it.
+
+    Raises:
+        ConfigError: See ``load_config``.
+    """
+    document = parse_document(text, name, environ)
+    findings = list(find_shape_mistakes(document.data))
+    file: GatewayFile | None = None
+    try:
+        file = GatewayFile.model_validate(document.data)
+        sound = Sound.of(file)
+    except ValidationError as error:
+        translated = list(translate(error))
+        findings += translated
+        sound = select_sound(document.data, {*document.broken, *(finding.path for finding in translated)})
+    findings += lint(sound)
+    problems = _collect(document, findings, strict=strict)
+    warnings = tuple(problem for problem in problems if problem.severity is Severity.WARNING)
+    if file is None or len(warnings) < len(problems):
+        raise ConfigError(problems)
+    digest = hashlib.sha256(text.encode("utf-8")).hexdigest()
+    settings = compile_config(file, Path(name).parent, digest)
+    return Loaded(name, file, settings, warnings, document)
+
+
+def _collect(document: Document, findings: Iterable[Finding], *, strict: bool) -> list[Problem]:
+    """Return all problems in the order of the file; where a value is broken, nothing more is said of it."""
+    problems, seen = list(document.problems), set(document.broken)
+    for finding in findings:
+        if any(finding.path[:length] in seen for length in range(1, len(finding.path) + 1)):
+            continue
+        # Keys that are missing are all found at the mapping around them, so only a key is done with.
+        seen |= {finding.path} if finding.is_key else set()
+        problem = document.build_problem(finding)
+        problems.append(replace(problem, severity=Severity.ERROR) if strict else problem)
+    return sorted(problems, key=lambda problem: (problem.line, problem.column))

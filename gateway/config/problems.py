@@ -1,0 +1,94 @@
+"""
+What is wrong with a file and where: ``path:line:col: error: what: how to mend it``, the source line, and a caret.
+
+Nothing here shows a value that came from the environment: the source line is the file's own text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+# A password in a URL stays in the file: reports are pasted into tickets.
+_PASSWORD = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+_MAX_SOURCE_WIDTH = 160
+
+Path = tuple[str | int, ...]
+
+
+class Severity(Enum):
+    """Whether a problem stops the file from being used."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in a file: ``line`` and ``column`` from 1, and the text of that line."""
+
+    line: int
+    column: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A mistake at a path of the file, before its position is looked up; ``is_key`` is for the key, not its value."""
+
+    path: Path
+    message: str
+    severity: Severity = Severity.ERROR
+    is_key: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake at its position; ``path`` is the file's name, ``message`` says what and how to mend it."""
+
+    path: str
+    line: int
+    column: int
+    severity: Severity
+    message: str
+    source: str = ""
+
+    def __str__(self) -> str:
+        """Return the one line that editors and CI understand."""
+        return f"{self.path}:{self.line}:{self.column}: {self.severity.value}: {self.message}"
+
+    def render(self) -> str:
+        """Return the line with the source and a caret beneath."""
+        source, column = _cut_source(self.source, self.column)
+        number = str(self.line)
+        caret = " " * (column - 1) + "^"
+        return f"{self}\n  {number} | {source}\n  {' ' * len(number)} | {caret}"
+
+
+def _cut_source(source: str, column: int) -> tuple[str, int]:
+    """Return a line short enough to read, with the column in it; passwords starred, tabs and controls as a space."""
+    source = _PASSWORD.sub(lambda found: "*" * len(found[0]), source)
+    source = "".join(character if character.isprintable() else " " for character in source)
+    start = max(0, column - _MAX_SOURCE_WIDTH // 2) if len(source) > _MAX_SOURCE_WIDTH else 0
+    cut = source[start : start + _MAX_SOURCE_WIDTH]
+    return ("…" + cut[1:] if start else cut).rstrip(), column - start
+
+
+def format_path(path: Path) -> str:
+    """Return a path as people write it: ``providers[0].algorithm``."""
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return text.removeprefix(".")
+
+
+class ConfigError(Exception):
+    """A file that cannot be used, with everything that is wrong with it in the order of its lines."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+    def render(self) -> str:
+        """Return all problems with their source lines."""
+        return "\n".join(problem.render() for problem in self.problems)
