@@ -23,6 +23,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -250,26 +251,23 @@ class Gateway:
 @pytest.fixture
 def gateway(tmp_path: Path) -> Iterator[Callable[..., Gateway]]:
     """Start the real command on a file of this text: ``gateway(text, NAME=value)``; stopped with the test."""
-    running: list[Gateway] = []
+    with ExitStack() as running:
 
-    def start(text: str, **environment: str) -> Gateway:
-        file = tmp_path / f"gateway-{len(running)}.yaml"
-        file.write_text(text)
-        command: list[str | Path] = [COMMAND, "serve", "-c", file, "--log-format", "json"]
-        process = _start(command, stderr=subprocess.STDOUT, env={**os.environ, **environment})
-        lines = Lines(process.stdout)
-        ready = lines.wait_json(lambda entry: entry.get("event") == "listening", START_TIMEOUT_SECONDS)
-        if ready is None:
-            code = stop_process(process)
-            pytest.fail(f"the gateway does not listen (exit code {code}):\n{''.join(lines.seen)}")
-        running.append(Gateway(process, lines, f"http://{ready['listen']}", f"http://{ready['admin']}"))
-        return running[-1]
+        def start(text: str, **environment: str) -> Gateway:
+            file = tmp_path / f"gateway-{len(list(tmp_path.iterdir()))}.yaml"
+            file.write_text(text)
+            command: list[str | Path] = [COMMAND, "serve", "-c", file, "--log-format", "json"]
+            process = _start(command, stderr=subprocess.STDOUT, env={**os.environ, **environment})
+            running.enter_context(process)
+            running.callback(stop_process, process)
+            lines = Lines(process.stdout)
+            ready = lines.wait_json(lambda entry: entry.get("event") == "listening", START_TIMEOUT_SECONDS)
+            if ready is None:
+                code = stop_process(process)
+                pytest.fail(f"the gateway does not listen (exit code {code}):\n{''.join(lines.seen)}")
+            return Gateway(process, lines, f"http://{ready['listen']}", f"http://{ready['admin']}")
 
-    yield start
-    for each in running:
-        each.stop()
-        for stream in (each.process.stdin, each.process.stdout):
-            stream.close()
+        yield start
 
 
 # --- the upstream ----------------------------------------------------------------------------------------------------
