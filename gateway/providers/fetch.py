@@ -7,6 +7,7 @@ Every failure leaves this module as ``FetchError`` with a short reason that is s
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 import stat
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ MAX_FIELD_BYTES = 32 * 1024
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REASON_LENGTH = 200
+_UNPRINTABLE = re.compile("[^ -~]")
 
 # The first that fits says it; those of aiohttp overlap.
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
@@ -34,9 +36,10 @@ _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (aiohttp.ClientConnectorError, "cannot connect"),
     (aiohttp.ClientPayloadError, "the answer ended early or cannot be decoded"),
     (aiohttp.ClientResponseError, "the answer is not HTTP"),
-    (aiohttp.InvalidURL, "not a URL that can be fetched"),
     (ConnectionError, "the connection was closed before an answer"),
     (aiohttp.ServerDisconnectedError, "the connection was closed before an answer"),
+    (aiohttp.NonHttpUrlClientError, "not a URL that can be fetched"),
+    (ValueError, "not a URL that can be fetched"),
 )
 
 
@@ -44,8 +47,8 @@ class FetchError(Exception):
     """A document that could not be had; the text is a short reason in ASCII."""
 
     def __init__(self, reason: str) -> None:
-        # Parts of a reason may come from the other side: no control characters, and not a page of them.
-        super().__init__(ascii(reason)[1:-1][:_MAX_REASON_LENGTH])
+        # Parts of a reason may come from the other side: nothing that moves a cursor, and not a page of it.
+        super().__init__(_UNPRINTABLE.sub("?", reason)[:_MAX_REASON_LENGTH])
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +70,18 @@ def open_session() -> aiohttp.ClientSession:
         # Each fetch has one deadline of its own, over connecting, redirects and the last byte.
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
         trust_env=False,
+        middlewares=(_try_once,),
         max_field_size=MAX_FIELD_BYTES,
         max_line_size=MAX_FIELD_BYTES,
     )
+
+
+async def _try_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    try:
+        return await handler(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        # aiohttp would send a GET again by itself; when the next attempt is due is for the back-off to say.
+        raise FetchError(_describe(error)) from error
 
 
 async def fetch_document(
@@ -141,7 +153,12 @@ def _read_location(response: aiohttp.ClientResponse, url: URL) -> URL:
     locations = response.headers.getall("Location", [])
     if len(locations) != 1:
         raise FetchError(f"status {response.status} without one Location")
-    return url.join(URL(locations[0]))
+    try:
+        location = url.join(URL(locations[0]))
+        location.origin()
+    except ValueError as error:
+        raise FetchError(f"status {response.status} with a Location that is no http URL") from error
+    return location
 
 
 async def _read_response(response: aiohttp.ClientResponse) -> Document:

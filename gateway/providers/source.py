@@ -1,7 +1,8 @@
 """
 The keys of one provider over time: loaded, refreshed before they age, kept through an outage, dropped when too old.
 
-A source owns two tasks: its loop, and the one fetch that may be in flight. It never raises for an outage.
+A source owns its tasks: the loop, the loop's nap, and the one fetch that may be in flight. It never raises for an
+outage.
 """
 
 from __future__ import annotations
@@ -82,6 +83,7 @@ class KeySource:
         self._unknown_kids = UnknownKids(settings.cooldown_seconds)
         self._loop: asyncio.Task[None] | None = None
         self._flight: asyncio.Task[None] | None = None
+        self._nap: asyncio.Task[None] | None = None
         self._is_closed = False
         self._fetched_at: float | None = None
         self._last_success_at: float | None = None
@@ -98,7 +100,7 @@ class KeySource:
     async def close(self) -> None:
         """End the loop and the fetch in flight; whoever waits for it goes on."""
         self._is_closed = True
-        tasks = [task for task in (self._loop, self._flight) if task is not None]
+        tasks = [task for task in (self._loop, self._flight, self._nap) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -159,7 +161,9 @@ class KeySource:
             if self._clock.now() >= self._next_refresh_at:
                 await self.refresh()
             self._drop_stale()
-            await self._clock.sleep(max(0.0, self._wake_at() - self._clock.now()))
+            delay_seconds = max(0.0, self._wake_at() - self._clock.now())
+            self._nap = asyncio.create_task(self._clock.sleep(delay_seconds), name=f"nap of {self.settings.provider}")
+            await asyncio.wait({self._nap})
 
     def _wake_at(self) -> float:
         if self.key_set is None or self._fetched_at is None:
@@ -210,6 +214,9 @@ class KeySource:
         self._failures += 1
         self._last_error = reason
         self._next_refresh_at = now + plan_retry(self._failures, self._jitter())
+        # The loop may have lain down for ten minutes before a request's fetch failed.
+        if self._nap is not None:
+            self._nap.cancel()
         self._on_fetch(self.settings.provider, result)
         if self._complained_at is None or now - self._complained_at >= COMPLAINT_SECONDS:
             self._complained_at = now
