@@ -124,10 +124,10 @@ class Keyring:
             pass
 
     def _keep_or_open(self, settings: KeySourceSettings) -> KeySource:
-        kept = self._sources.get(settings.provider)
-        return kept if kept is not None and kept.settings == settings else self._open_source(settings)
+        former = self._sources.get(settings.provider)
+        return former if former is not None and former.settings == settings else self._open_source(settings, former)
 
-    def _open_source(self, settings: KeySourceSettings) -> KeySource:
+    def _open_source(self, settings: KeySourceSettings, former: KeySource | None = None) -> KeySource:
         if self._session is None:
             raise RuntimeError("the keyring is not open")
         source = KeySource(
@@ -138,6 +138,8 @@ class Keyring:
             on_change=self._publish,
             on_fetch=self._on_fetch,
         )
+        if former is not None:
+            source.inherit(former)
         source.start()
         return source
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import aiohttp
@@ -25,6 +25,8 @@ from gateway.providers.freshness import UnknownKids, is_stale, plan_refresh, pla
 
 # An outage of hours is one line a minute, not one a retry.
 COMPLAINT_SECONDS = 60.0
+
+_TIMINGS = ("refresh_seconds", "cooldown_seconds", "max_stale_seconds", "timeout_seconds")
 
 _logger = logging.getLogger("gateway.providers")
 
@@ -91,6 +93,14 @@ class KeySource:
         self._last_error: str | None = None
         self._failures = 0
         self._complained_at: float | None = None
+
+    def inherit(self, former: KeySource) -> None:
+        """Take over the last good set of a source of the same place: other timings are no reason to lose it."""
+        timings = {name: getattr(self.settings, name) for name in _TIMINGS}
+        if replace(former.settings, **timings) != self.settings:
+            return
+        self.key_set, self.has_loaded = former.key_set, former.has_loaded
+        self._fetched_at, self._last_success_at = former._fetched_at, former._last_success_at
 
     def start(self) -> None:
         """Begin to fetch and refresh; keys that stand in the file need neither."""

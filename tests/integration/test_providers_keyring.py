@@ -397,3 +397,62 @@ async def test_cancelled_reload_changes_nothing() -> None:
             await reload
         assert list_kids(keyring) == {"a"}
         assert [status.provider for status in keyring.status()] == ["logto"]
+
+
+@in_loop
+async def test_reload_in_an_outage_keeps_the_set_of_the_same_place() -> None:
+    """Whoever raises ``max_stale`` while the issuer is down keeps its keys, with their age; another URL does not."""
+    clock = SteppedClock()
+    answers = {"/jwks": publish([make_key("a")])}
+    async with Issuer(dict(answers)) as issuer, open_keyring(describe(issuer), clock=clock) as keyring:
+        await load(keyring)
+        issuer.answers.clear()
+        await clock.run(1000)
+        await keyring.reload([describe(issuer, max_stale_seconds=100_000.0)])
+        assert list_kids(keyring) == {"a"}
+        assert keyring.status()[0].age_seconds == 1000
+        await keyring.reload([describe(issuer, target="/2", max_stale_seconds=100_000.0)])
+        assert list_kids(keyring) == set()
+
+
+@in_loop
+async def test_by_the_clock_of_the_machine() -> None:
+    """Without simulated time too, keys are refreshed on time and an outage is got over."""
+    async with Issuer() as issuer, Keyring([describe(issuer, refresh_seconds=0.05)], jitter=lambda: 1.0) as keyring:
+        await load(keyring)
+        assert dict(keyring.sets) == {}
+        issuer.answers["/jwks"] = publish([make_key("a")])
+        await wait_until(lambda: list_kids(keyring) == {"a"})
+        issuer.answers["/jwks"] = publish([make_key("b")])
+        await wait_until(lambda: list_kids(keyring) == {"b"})
+        assert (keyring.status()[0].last_success_at or 0) > 1_700_000_000
+
+
+@in_loop
+async def test_mistake_of_ours_is_an_outage(caplog: pytest.LogCaptureFixture) -> None:
+    """A bug in one fetch is logged with its traceback, and the next fetch is made all the same."""
+    numbers = iter([None, *[0.0] * 10])
+    clock = SteppedClock()
+    async with Issuer({"/jwks": publish([make_key("a")])}) as issuer:
+        keyring = Keyring([describe(issuer)], clock=clock, jitter=lambda: next(numbers))  # type: ignore[return-value, arg-type]
+        async with keyring:
+            await load(keyring)
+            assert keyring.status()[0].last_error == "internal error"
+            await clock.run(1)
+            assert list_kids(keyring) == {"a"}
+    assert "TypeError" in caplog.text
+
+
+@in_loop
+async def test_source_without_a_place() -> None:
+    """Settings that name no place are an outage with a reason."""
+    async with open_keyring(KeySourceSettings("none", ())) as keyring:
+        await load(keyring, "none")
+        assert keyring.status()[0].last_error == "no place to fetch keys from"
+
+
+@in_loop
+async def test_keyring_that_was_not_opened() -> None:
+    """Sources belong to an open keyring."""
+    with pytest.raises(RuntimeError, match="not open"):
+        await Keyring([]).reload([KeySourceSettings("logto", (), url="http://127.0.0.1:1/")])
