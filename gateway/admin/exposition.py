@@ -57,7 +57,11 @@ class Scrape:
 
 def render(scrape: Scrape, accept: str) -> tuple[bytes, str]:
     """Return the exposition in the format that ``accept``, an Accept field's value, asks for, and its media type."""
-    encode, content_type = choose_encoder(accept)
+    try:
+        encode, content_type = choose_encoder(accept)
+    except (TypeError, ValueError):
+        # A version that is no number.
+        encode, content_type = choose_encoder("")
     return encode(ScrapeCollector(scrape)), content_type
 
 

@@ -118,7 +118,7 @@ def read_address(text: str) -> str:
         value = value.partition(" #")[0].strip()
         if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
             value = value[1:-1]
-        if not value or value[0] in "&*!|>{[\"'#":
+        elif not value or value[0] in "&*!|>{[\"'#":
             raise Unhealthy(f"cannot read the address off the file; set {ADDRESS_VARIABLE}")
         try:
             return interpolate(value, os.environ)
@@ -172,9 +172,9 @@ def _connect(address: str, deadline: float) -> socket.socket:
             connection.close()
             raise
         return connection
-    host, _, port = address.rpartition(":")
+    host, has_port, port = address.rpartition(":")
     host = host.strip("[]")
-    if not port.isdecimal() or not 0 < int(port) < 65536:  # noqa: PLR2004
+    if not has_port or not port.isdecimal() or not 0 < int(port) < 65536:  # noqa: PLR2004
         raise Unhealthy(f"{address!a} is no address to ask: write host:port or unix:/path in {ADDRESS_VARIABLE}")
     return socket.create_connection((_LOOPBACK.get(host, host), int(port)), seconds)
 

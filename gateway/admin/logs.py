@@ -1,8 +1,8 @@
 """
 Structured logs: one JSON object a line, or text for a terminal.
 
-The convention for every module: ``logger.info("message", extra={"event": "keys_loaded", "fields": {"provider": …}})`` on
-a logger named ``gateway`` or below. The line is ``ts level event message`` and then the fields, in their order; without
+The convention for every module: ``logger.info("message", extra={"event": "keys_loaded", "fields": {"keys": 2}})`` on a
+logger named ``gateway`` or below. The line is ``ts level event message`` and then the fields, in their order; without
 ``event`` the event is ``log``. Fields are plain values, and nobody puts a token into one.
 
 Two things are never written, because they quote what a caller sent: the text of an exception (only its type and where
@@ -114,7 +114,9 @@ def format_text(entry: Mapping[str, Any], *, has_colour: bool) -> str:
     words = [entry["ts"][11:23], label, _format_value(entry["event"]), *([message] if message else [])]
     head = ("ts", "level", "event", "message")
     words += [
-        f"{name}={_format_value(value)}" for name, value in entry.items() if name not in head and value is not None
+        f"{_format_value(name)}={_format_value(value)}"
+        for name, value in entry.items()
+        if name not in head and value is not None
     ]
     return " ".join(words)
 
@@ -175,10 +177,19 @@ def configure_logging(level: str = "info", format: LogFormat = "auto", stream: T
     writer = LineWriter(_find_descriptor(stream))
     handler = LineHandler(writer)
     handler.setFormatter(JSONFormatter() if is_json else TextFormatter(has_colour=has_colour))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    _replace_handler(handler)
     logger = logging.getLogger(_OWN)
     logger.setLevel(level.upper())
     return LogOutput(writer, is_json, has_colour, logger.isEnabledFor(logging.INFO))
+
+
+def _replace_handler(handler: LineHandler) -> None:
+    root = logging.getLogger()
+    for old in [old for old in root.handlers if isinstance(old, LineHandler)]:
+        root.removeHandler(old)
+        old.close()
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)
 
 
 def _find_descriptor(stream: TextIO) -> int:
