@@ -17,6 +17,9 @@ from gateway.core.jwks import KeySet
 from gateway.core.jwt import Token
 from gateway.core.tokens import Provider
 
+# OpenID Connect Core, sections 2 and 3.3.2.11: what only an ID token carries.
+ID_TOKEN_CLAIMS = ("nonce", "at_hash", "c_hash", "s_hash")
+
 
 class Check(Enum):
     """
@@ -87,16 +90,18 @@ class Sides:
 
 def describe_sides(check: Check, token: Token, provider: Provider, keys: KeySet | None, now: float) -> Sides:
     """Return both sides of a check; ``keys`` is None where they could not be had."""
-    if check is Check.KEY:
-        return _describe_key(token, keys)
+    if check in (Check.KEY, Check.SIGNATURE):
+        received = token.kid or "no kid" if check is Check.KEY else "a signature that none of these keys made"
+        return Sides((received,), _describe_keys(keys))
     if check is Check.TIME:
         return _describe_time(token, provider, now)
     return _DESCRIBE[check](token, provider)
 
 
-def _describe_key(token: Token, keys: KeySet | None) -> Sides:
-    known = (f"{key.kid or 'no kid'} ({'/'.join(sorted(key.algorithms))})" for key in keys.keys) if keys else ()
-    return Sides((token.kid or "no kid",), tuple(known))
+def _describe_keys(keys: KeySet | None) -> tuple[str, ...]:
+    if keys is None:
+        return ("keys that could not be had",)
+    return tuple(f"{key.kid or 'no kid'} ({'/'.join(sorted(key.algorithms))})" for key in keys.keys) or ("no key",)
 
 
 def _describe_time(token: Token, provider: Provider, now: float) -> Sides:
@@ -118,8 +123,8 @@ def _describe_algorithm(token: Token, provider: Provider) -> Sides:
     return Sides((token.algorithm,), tuple(sorted(provider.algorithms)))
 
 
-def _describe_nothing(_token: Token, _provider: Provider) -> Sides:
-    return Sides()
+def _describe_kind(token: Token, _provider: Provider) -> Sides:
+    return Sides(tuple(name for name in ID_TOKEN_CLAIMS if name in token.claims) or ("none",), ("an access token",))
 
 
 def _describe_audience(token: Token, provider: Provider) -> Sides:
@@ -156,9 +161,8 @@ _DESCRIBE: dict[Check, Callable[[Token, Provider], Sides]] = {
     Check.ISSUER: _describe_issuer,
     Check.TYPE: _describe_type,
     Check.ALGORITHM: _describe_algorithm,
-    Check.SIGNATURE: _describe_nothing,
     Check.AUDIENCE: _describe_audience,
     Check.CLAIMS: _describe_claims,
     Check.ORGANIZATION: _describe_organization,
-    Check.KIND: _describe_nothing,
+    Check.KIND: _describe_kind,
 }

@@ -23,7 +23,6 @@ _MARKS = {
     Result.PASSED: ("ok", "green"),
     Result.FAILED: ("FAIL", "red"),
     Result.UNKNOWN: ("????", "yellow"),
-    Result.NOT_CHECKED: ("-", "bright_black"),
 }
 _VERDICT_COLOURS = {Verdict.ACCEPTED: "green", Verdict.REFUSED: "red", Verdict.UNKNOWN: "yellow"}
 _ACCESS = {
@@ -52,8 +51,7 @@ def render_text(explanation: Explanation, notes: Sequence[str]) -> Iterator[str]
     for result in explanation.providers:
         yield ""
         yield f"Provider {make_plain(result.provider.name)} ({result.where})"
-        for each in result.checks:
-            yield from _render_check(each)
+        yield from _render_checks(result.checks)
     yield ""
     yield _render_verdict(explanation)
     yield _render_route(explanation)
@@ -80,23 +78,30 @@ def _render_token(token: Token, explanation: Explanation) -> Iterator[str]:
             yield f"  {name:<13} {_show(value)}"
 
 
+def _render_checks(checks: Sequence[CheckResult]) -> Iterator[str]:
+    for each in checks:
+        if each.result is not Result.NOT_CHECKED:
+            yield from _render_check(each)
+    skipped = [each.check.title for each in checks if each.result is Result.NOT_CHECKED]
+    if skipped:
+        yield f"  not checked   {', '.join(skipped)}"
+
+
 def _render_check(each: CheckResult) -> Iterator[str]:
     mark, colour = _MARKS[each.result]
     start = f"  {each.check.title:<13} {click.style(f'{mark:<4}', fg=colour)}"
-    if each.result is Result.NOT_CHECKED:
-        yield f"{start} not checked"
-    elif each.result is Result.PASSED:
-        yield f"{start} {_show(', '.join(each.sides.received))}".rstrip()
-    else:
+    if each.result is not Result.PASSED:
         yield from _render_sides(start, each)
+    elif each.check is Check.SIGNATURE:
+        yield f"{start} valid"
+    else:
+        yield f"{start} {_show(', '.join(each.sides.received))}"
 
 
 def _render_sides(start: str, each: CheckResult) -> Iterator[str]:
-    missing = "a signature that no key of the provider made" if each.check is Check.SIGNATURE else "none"
-    yield f"{start} the token has     {_show(', '.join(each.sides.received) or missing)}"
+    yield f"{start} the token has     {_show(', '.join(each.sides.received))}"
     is_key = each.check in (Check.KEY, Check.SIGNATURE)
-    accepted = each.sides.accepted or (("no key" if each.result is Result.FAILED else "keys that could not be had"),)
-    for index, text in enumerate(accepted):
+    for index, text in enumerate(each.sides.accepted):
         label = ("the provider has " if is_key else "the file accepts ") if index == 0 else ""
         place = f"   ({each.where})" if index == 0 else ""
         yield f"{'':<21}{label:<17} {_show(text)}{place}"

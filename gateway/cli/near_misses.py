@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from gateway.cli.explanation import Explanation
+from gateway.cli.checks import ID_TOKEN_CLAIMS, is_about_token
+from gateway.cli.explanation import Explanation, ProviderResult
 from gateway.cli.times import describe_duration
 from gateway.core.claims import read_audiences, read_first_string
 from gateway.core.errors import GatewayError, Reason
@@ -19,9 +20,9 @@ from gateway.core.tokens import Provider
 
 # A clock is rarely further off; a token that ended longer ago is just old.
 _CLOCK_SECONDS = 300
-_NEAR = 0.6
-# OpenID Connect Core, sections 2 and 3.1.2.1: what only an ID token carries.
-_ID_TOKEN_CLAIMS = ("nonce", "at_hash", "c_hash", "s_hash")
+_NEAR = 0.7
+# RFC 8725, section 3.11: types that say themselves that they are something else than an access token.
+_OTHER_TYPES = frozenset({"logout+jwt", "dpop+jwt", "secevent+jwt", "oauth-authz-req+jwt", "token-introspection+jwt"})
 _GRAPH_AUDIENCES = frozenset({"00000003-0000-0000-c000-000000000000", "https://graph.microsoft.com"})
 _ID_NOT_ACCESS = (
     "This looks like an ID token: it tells an app who signed in. Send the access token of the same sign-in instead."
@@ -45,46 +46,57 @@ def find_near_misses(explanation: Explanation) -> tuple[str, ...]:
     if error is None:
         return ()
     if explanation.token is None:
-        return tuple(_UNREADABLE.get(error.reason, _explain_nothing)())
+        return tuple(_explain_unreadable(error.reason, explanation.situation.text))
+    return tuple(hint for case in _list_cases(explanation, error, explanation.token) for hint in _explain_case(case))
+
+
+def _list_cases(explanation: Explanation, error: GatewayError, token: Token) -> Iterator[_Case]:
+    """Yield the refusal itself, and after it those of other providers of the issuer that have another reason."""
     decisive = explanation.decisive
-    stopped = decisive.failed_check if decisive else None
-    where = stopped.where if stopped else explanation.situation.locate("providers")
-    case = _Case(explanation, error, explanation.token, decisive.provider if decisive else None, where)
-    return tuple(_FINDERS.get(error.reason, _find_nothing)(case))
+    where = _locate(decisive) if decisive and decisive.error else explanation.situation.locate("providers")
+    yield _Case(explanation, error, token, decisive.provider if decisive else None, where)
+    if not is_about_token(error.reason):
+        return
+    for result in explanation.providers:
+        if result.error is None or result.error.reason in (error.reason, Reason.UNKNOWN_ISSUER):
+            continue
+        yield _Case(explanation, result.error, token, result.provider, _locate(result))
 
 
-def _explain_nothing() -> Iterator[str]:
-    return iter(())
+def _locate(result: ProviderResult) -> str:
+    return result.failed_check.where if result.failed_check else result.where
 
 
-def _find_nothing(_case: _Case) -> Iterator[str]:
-    return iter(())
+def _explain_case(case: _Case) -> Iterator[str]:
+    finder = _FINDERS.get(case.error.reason)
+    if finder is None:
+        return
+    for hint in finder(case):
+        # The first hints are about the refusal; those of another provider say so.
+        yield hint if case.error is case.explanation.error else f"Provider {_name(case)}: {hint}"
+
+
+def _name(case: _Case) -> str:
+    return case.provider.name if case.provider else ""
 
 
 # --- texts that are no token ---------------------------------------------------------------------------------------
 
 
-def _explain_opaque() -> Iterator[str]:
-    yield (
-        "This is not a JWT but an opaque token. Logto, Auth0 and Zitadel give those when the client asks for no API: "
-        "ask for the token with resource=<your API> (Auth0: audience=<your API>)."
-    )
+def _explain_unreadable(reason: Reason, text: str) -> Iterator[str]:
+    if reason is Reason.NOT_A_JWT and "." not in text:
+        yield _OPAQUE
+    elif reason is Reason.ENCRYPTED_TOKEN:
+        yield "This is an encrypted token (JWE, five parts). Let the issuer sign access tokens for this API instead."
+    elif reason in _DAMAGED:
+        yield "The token is damaged: often a part is cut off, or more than the token was copied. Copy it again."
 
 
-def _explain_encrypted() -> Iterator[str]:
-    yield "This is an encrypted token (JWE, five parts). Let the issuer sign the access tokens for this API instead."
-
-
-def _explain_malformed() -> Iterator[str]:
-    yield "The token is damaged: often a part is cut off or a line break got in. Copy it again, or read it from a file."
-
-
-_UNREADABLE: dict[Reason, Callable[[], Iterator[str]]] = {
-    Reason.NOT_A_JWT: _explain_opaque,
-    Reason.ENCRYPTED_TOKEN: _explain_encrypted,
-    Reason.MALFORMED_TOKEN: _explain_malformed,
-    Reason.MALFORMED_CREDENTIALS: _explain_malformed,
-}
+_DAMAGED = frozenset({Reason.NOT_A_JWT, Reason.MALFORMED_TOKEN, Reason.MALFORMED_CREDENTIALS})
+_OPAQUE = (
+    "This is not a JWT but an opaque token. Logto, Auth0 and Zitadel give those when the client asks for no API: "
+    "ask for the token with resource=<your API> (Auth0: audience=<your API>)."
+)
 
 
 # --- tokens that a provider refuses --------------------------------------------------------------------------------
@@ -98,7 +110,10 @@ def _find_issuer(case: _Case) -> Iterator[str]:
     for result in case.explanation.providers:
         where = result.checks[0].where
         if result.provider.has_issuer(_swap_scheme(issuer)):
-            yield f"Only http and https differ: write {issuer} as the issuer at {where}, or mend the issuer's base URL."
+            yield (
+                f"Only http and https differ: mend the public URL in the issuer's settings, or, if that is its "
+                f"name, write {issuer} at {where}."
+            )
             return
         if result.provider.is_rfc9068 and issuer.rstrip("/") in {each.rstrip("/") for each in result.provider.issuers}:
             yield f"Only a trailing slash differs, and profile: rfc9068 compares exactly: write {issuer} at {where}."
@@ -112,7 +127,10 @@ def _swap_scheme(issuer: str) -> str:
 
 
 def _describe_nearest_issuer(issuer: str, case: _Case) -> str:
-    places = {each: result.checks[0].where for result in case.explanation.providers for each in result.provider.issuers}
+    places: dict[str, str] = {}
+    for result in case.explanation.providers:
+        for each in result.provider.issuers:
+            places.setdefault(each, result.checks[0].where)
     nearest = _find_nearest(issuer, tuple(places))
     if nearest is None:
         return f"No provider of the file has this issuer. If you trust it, add a provider with issuer: {issuer}"
@@ -128,7 +146,7 @@ def _find_nearest(text: str, candidates: Sequence[str]) -> str | None:
 
 
 def _is_id_token(token: Token) -> bool:
-    if any(name in token.claims for name in _ID_TOKEN_CLAIMS):
+    if any(name in token.claims for name in ID_TOKEN_CLAIMS):
         return True
     client = read_first_string(token.claims, ("client_id", "azp"))
     return token.typ != "at+jwt" and client is not None and read_audiences(token.claims, "aud") == (client,)
@@ -137,8 +155,11 @@ def _is_id_token(token: Token) -> bool:
 def _find_type(case: _Case) -> Iterator[str]:
     if _is_id_token(case.token):
         yield _ID_NOT_ACCESS
-    else:
-        yield f"If such tokens are access tokens at your issuer, accept them: typ: [{case.token.typ}] at {case.where}."
+    elif case.token.typ in _OTHER_TYPES:
+        yield f"Its type says that it is no access token ({case.token.typ}). Send the access token instead."
+    elif case.provider is not None:
+        types = ", ".join([*sorted(case.provider.types), case.token.typ])
+        yield f"If such tokens are access tokens at your issuer, accept them with typ: [{types}] at {case.where}."
 
 
 def _find_algorithm(case: _Case) -> Iterator[str]:
@@ -208,20 +229,32 @@ def _find_audience(case: _Case) -> Iterator[str]:
         return
     if _is_id_token(case.token):
         yield _ID_NOT_ACCESS
+        return
     audiences = read_audiences(case.token.claims, case.provider.audience_claim) or ()
     if not audiences:
         yield f"It has no {case.provider.audience_claim}: ask the issuer for a token for this API (resource=...)."
         return
     accepted = tuple(pattern.text for pattern in case.provider.audiences)
+    places = _list_audiences(case)
     for audience in audiences:
-        nearest = _find_nearest(audience, accepted)
+        nearest = _find_nearest(audience, tuple(places))
         if nearest is not None:
-            yield _describe_nearest_audience(audience, nearest, case.where)
+            yield _describe_nearest_audience(audience, nearest, places[nearest])
     asked_for = next((text for text in accepted if "*" not in text and "{" not in text), accepted[0])
     yield (
         f"Either ask the issuer for a token for {asked_for} (resource=... or audience=...), or, if tokens for "
         f"{audiences[0]} are meant for this API, add that to applicationID at {case.where}."
     )
+
+
+def _list_audiences(case: _Case) -> dict[str, str]:
+    """Return every audience that a provider missed in the token, with its place."""
+    places: dict[str, str] = {}
+    for result in case.explanation.providers:
+        if result.error is not None and result.error.reason is case.error.reason:
+            for pattern in result.provider.audiences:
+                places.setdefault(pattern.text, _locate(result))
+    return places
 
 
 def _describe_nearest_audience(audience: str, nearest: str, where: str) -> str:
@@ -254,9 +287,8 @@ def _find_kind(_case: _Case) -> Iterator[str]:
 
 
 def _find_unavailable(case: _Case) -> Iterator[str]:
-    name = case.provider.name if case.provider else ""
-    why = case.explanation.situation.key_errors.get(name, "they were not asked for")
-    yield f"The keys of {name} ({case.where}) could not be had, so this says nothing about the token: {why}."
+    why = case.explanation.situation.key_errors.get(_name(case), "they were not asked for")
+    yield f"The keys of {_name(case)} ({case.where}) could not be had, so this says nothing about the token: {why}."
 
 
 # --- callers that a route refuses ----------------------------------------------------------------------------------
@@ -271,11 +303,19 @@ def _find_scope(case: _Case) -> Iterator[str]:
     )
 
 
-def _find_organization(_case: _Case) -> Iterator[str]:
+def _find_organization(case: _Case) -> Iterator[str]:
     yield (
-        "The path names another organization than the token. Use the path of the token's organization, or ask for a "
-        "token of the other one."
+        f"The token has {case.error.received}, the route wants {case.error.expected}. Use the path of the token's "
+        "organization, or ask for a token of the other one."
     )
+
+
+def _find_method(case: _Case) -> Iterator[str]:
+    yield f"The rules of this path name other methods only: {', '.join(case.error.allowed_methods)}."
+
+
+def _find_route(case: _Case) -> Iterator[str]:
+    yield f"No rule under {case.explanation.situation.locate('routes')} takes this path, and default_access is deny."
 
 
 def _find_requirement(case: _Case) -> Iterator[str]:
@@ -298,6 +338,8 @@ _FINDERS: dict[Reason, Callable[[_Case], Iterator[str]]] = {
     Reason.ORGANIZATION_CONFLICT: _find_conflict,
     Reason.ID_TOKEN: _find_kind,
     Reason.KEYS_UNAVAILABLE: _find_unavailable,
+    Reason.METHOD_NOT_ALLOWED: _find_method,
+    Reason.NO_ROUTE: _find_route,
     Reason.INSUFFICIENT_SCOPE: _find_scope,
     Reason.ORGANIZATION_MISMATCH: _find_organization,
     Reason.REQUIREMENT_NOT_MET: _find_requirement,

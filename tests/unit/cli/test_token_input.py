@@ -1,0 +1,52 @@
+"""What people paste in place of a token."""
+
+import click
+import pytest
+
+from gateway.cli.token_input import clean_token, read_token_argument
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "aa.bb.cc",
+        " aa.bb.cc\n",
+        "Bearer aa.bb.cc",
+        "bearer  aa.bb.cc",
+        "Authorization: Bearer aa.bb.cc",
+        '"aa.bb.cc"',
+        "'Bearer aa.bb.cc'",
+        'Bearer "aa.bb.cc"',
+        "aa.\n  bb.cc",
+    ],
+)
+def test_token_is_found_in_what_was_pasted(text):
+    """Whatever came along is left out."""
+    assert clean_token(text)[0] == "aa.bb.cc"
+
+
+@pytest.mark.parametrize(
+    ("text", "notes"),
+    [
+        (" aa.bb.cc\n", ()),
+        ("Bearer aa.bb.cc", ("'Bearer' around the token left out.",)),
+        ("'aa.bb.cc'", ("quotes around the token left out.",)),
+        ("aa.\nbb.cc", ("spaces or line breaks inside of the token left out.",)),
+    ],
+)
+def test_what_was_left_out_is_said(text, notes):
+    """The proxy would not be so kind, so the caller must know; a last line break is nobody's mistake."""
+    assert clean_token(text)[1] == notes
+
+
+def test_token_is_read_from_a_file(tmp_path):
+    """``@file`` keeps a token out of the shell's history."""
+    (tmp_path / "token").write_text("aa.bb.cc\n")
+    assert read_token_argument(f"@{tmp_path}/token") == "aa.bb.cc\n"
+
+
+@pytest.mark.parametrize("argument", ["", " ", "@/nowhere/token"])
+def test_no_token_is_wrong_usage(argument):
+    """Without a token there is nothing to explain."""
+    with pytest.raises(click.UsageError):
+        read_token_argument(argument)
