@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import signal
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 
@@ -57,7 +56,7 @@ async def serve(load: Callable[[], Loaded], output: LogOutput) -> int:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _stop, stopping)
+        loop.add_signal_handler(number, _stop, stopping, output)
     application = Application(load, output)
     try:
         async with AsyncExitStack() as stack:
@@ -100,10 +99,10 @@ async def _reload_on_hangup(hangups: asyncio.Queue[None], application: Applicati
         await application.reload()
 
 
-def _stop(stopping: asyncio.Event) -> None:
+def _stop(stopping: asyncio.Event, output: LogOutput) -> None:
     if stopping.is_set():
         # Asked twice: whoever does so does not want to wait.
         logger.warning("stopped at once", extra={"event": "forced"})
-        sys.stdout.flush()
+        output.writer.flush()
         os._exit(_EXIT_FORCED)
     stopping.set()
