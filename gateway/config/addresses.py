@@ -122,10 +122,9 @@ def build_upstream(text: str, folder: Path = Path()) -> UpstreamSettings:
     """Return the upstream that a text of the file stands for, as yet without TLS files."""
     if text.startswith("unix:"):
         return UpstreamSettings("http", "localhost", 80, socket_path=str(folder / _read_socket_path(text)))
-    try:
-        parts = split_http_url(text)
-    except ValueError as error:
-        raise ValueError(f"{_UPSTREAM_FORMS}: {error}") from error
+    if not text.startswith(("http://", "https://")):
+        raise ValueError(_UPSTREAM_FORMS)
+    parts = split_http_url(text)
     if "@" in parts.netloc or parts.query or parts.fragment or "?" in text or "#" in text:
         raise ValueError("an upstream has no user, query or fragment: write http(s)://host:port and a base path")
     if not _BASE_PATH.fullmatch(parts.path) or re.search(r"/\.{1,2}(?:/|$|;)", parts.path):

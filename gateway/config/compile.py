@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from gateway.config.addresses import build_issuer, build_listen, build_network, build_upstream
 from gateway.config.claims import build_audience, read_capture
-from gateway.config.entries import CustomJwtEntry, OidcEntry, RouteEntry
+from gateway.config.entries import AnyEntry, OidcEntry, RouteEntry
 from gateway.config.keys import KeyLocation, build_location
 from gateway.config.models import GatewayFile
 from gateway.config.sections import IdentitySection, LimitsSection, TimeoutsSection, UpstreamSection
@@ -31,7 +31,7 @@ from gateway.core.routes import Access, Requirement, Route, RouteTable, parse_pa
 from gateway.core.tokens import Provider, normalize_issuer
 
 _DISCOVERY = "/.well-known/openid-configuration"
-_DEFAULT_TYPES = ("JWT", "at+jwt", "none")
+DEFAULT_TYPES = ("JWT", "at+jwt", "none")
 
 
 def compile_config(file: GatewayFile, folder: Path, digest: str) -> Settings:
@@ -87,12 +87,12 @@ def compile_upstream(section: UpstreamSection, folder: Path) -> UpstreamSettings
     )
 
 
-def list_issuers(entry: CustomJwtEntry | OidcEntry) -> tuple[str, ...]:
+def list_issuers(entry: AnyEntry) -> tuple[str, ...]:
     """Return the issuers of a provider, of whatever kind."""
     return (build_issuer(entry.domain),) if isinstance(entry, OidcEntry) else entry.issuer
 
 
-def name_providers(entries: Iterable[CustomJwtEntry | OidcEntry]) -> tuple[str, ...]:
+def name_providers(entries: Iterable[AnyEntry]) -> tuple[str, ...]:
     """Return the name of each provider: its own, else the host of its issuer, with a number where that is taken."""
     entries = tuple(entries)
     taken = {entry.name for entry in entries if entry.name}
@@ -113,10 +113,10 @@ def _choose_name(issuer: str, taken: set[str]) -> str:
     return name
 
 
-def compile_provider(entry: CustomJwtEntry | OidcEntry, name: str) -> Provider:
+def compile_provider(entry: AnyEntry, name: str) -> Provider:
     """Return the rules of one provider."""
     is_rfc9068 = entry.profile == "rfc9068"
-    types = ("at+jwt",) if is_rfc9068 else entry.typ or _DEFAULT_TYPES
+    types = ("at+jwt",) if is_rfc9068 else entry.typ or DEFAULT_TYPES
     return Provider(
         name,
         entry.type,
@@ -139,7 +139,7 @@ def compile_provider(entry: CustomJwtEntry | OidcEntry, name: str) -> Provider:
     )
 
 
-def compile_key_source(entry: CustomJwtEntry | OidcEntry, name: str, folder: Path) -> KeySourceSettings:
+def compile_key_source(entry: AnyEntry, name: str, folder: Path) -> KeySourceSettings:
     """Return where the keys of one provider come from."""
     issuers, options = list_issuers(entry), entry.jwks_options
     location = KeyLocation() if isinstance(entry, OidcEntry) else build_location(entry.jwks, folder)

@@ -9,17 +9,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import yaml
 
 from gateway.config.interpolation import InterpolationError, interpolate
-from gateway.config.nodes import BOOL, FLOAT, INT, MAP, MAX_FILE_BYTES, MERGE, NULL, SCALARS, SEQ, STR, compose
+from gateway.config.nodes import (
+    BOOL,
+    FLOAT,
+    INT,
+    MAP,
+    MAX_DEPTH,
+    MAX_FILE_BYTES,
+    MERGE,
+    NULL,
+    SCALARS,
+    SEQ,
+    STR,
+    compose,
+)
 from gateway.config.problems import ConfigError, Finding, Path, Position, Problem, Severity
 
 # Aliases make a kilobyte of YAML a gigabyte of data; no honest file comes near.
 MAX_NODES = 100_000
-_MAX_DEPTH = 60
 
 # A name of the file that has another one.
 _ALIASES = {"applicationID": "audience"}
@@ -44,7 +57,7 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
     broken: set[Path] = field(default_factory=set)
     places: dict[Path, _Place] = field(default_factory=dict, repr=False)
-    _lines: list[str] = field(default_factory=list, repr=False)
+    lines: list[str] = field(default_factory=list, repr=False)
 
     def locate(self, *path: str | int, is_key: bool = False) -> Position:
         """Return the place of a path, or of the nearest one around it that is in the file."""
@@ -60,7 +73,7 @@ class Document:
 
     def position_of(self, line: int, column: int) -> Position:
         """Return a position for a line and a column from 0."""
-        return Position(line + 1, column + 1, self._lines[line] if line < len(self._lines) else "")
+        return Position(line + 1, column + 1, self.lines[line] if line < len(self.lines) else "")
 
     def build_problem(self, finding: Finding) -> Problem:
         """Return a finding with its position."""
@@ -88,26 +101,24 @@ def parse_document(text: str, name: str, environ: Mapping[str, str]) -> Document
     Raises:
         ConfigError: Too large, not YAML, empty, no mapping, or without bound: there is no data.
     """
-    document = Document(name, text, _lines=text.splitlines())
-    root = compose(text, name) if len(text.encode("utf-8", "replace")) <= MAX_FILE_BYTES else None
+    document = Document(name, text, lines=text.splitlines())
+    if len(text.encode("utf-8", "replace")) > MAX_FILE_BYTES:
+        raise _refuse_all(document, "larger than 1 MiB: leave out what is no configuration")
+    root = compose(text, name)
+    if root is None or (isinstance(root, yaml.ScalarNode) and not root.value):
+        raise _refuse_all(document, "the file is empty: begin with 'version: 1'")
     if not isinstance(root, yaml.MappingNode):
-        raise ConfigError([document.build_problem(Finding((), _describe_root(text, root)))])
-    builder = _Builder(document, environ)
+        raise _refuse_all(document, "not a mapping: begin with 'version: 1'")
+    document.places[()] = _Place(root.start_mark, None, is_block=True)
     try:
-        document.data = builder.build_mapping(root, ())
+        document.data = _Builder(document, environ).build_mapping(root, ())
     except _UnboundedError as error:
-        raise ConfigError([document.build_problem(Finding((), str(error)))]) from error
+        raise _refuse_all(document, str(error)) from error
     return document
 
 
-def _describe_root(text: str, root: yaml.Node | None) -> str:
-    if root is None and text.strip():
-        is_large = len(text) > MAX_FILE_BYTES // 4 and len(text.encode("utf-8", "replace")) > MAX_FILE_BYTES
-        return "larger than 1 MiB: leave out what is no configuration" if is_large else _EMPTY
-    return _EMPTY if root is None else "not a mapping: begin with 'version: 1'"
-
-
-_EMPTY = "the file is empty: begin with 'version: 1'"
+def _refuse_all(document: Document, message: str) -> ConfigError:
+    return ConfigError([document.build_problem(Finding((), message))])
 
 
 class _UnboundedError(Exception):
@@ -124,38 +135,40 @@ class _Builder:
 
     def build(self, node: yaml.Node, path: Path, key: yaml.Mark | None) -> Any:
         """Return the data of a node."""
-        self._enter(path)
+        self._enter(len(path))
         is_block = isinstance(node, yaml.CollectionNode) and not node.flow_style
         self._document.places[path] = _Place(node.start_mark, key, is_block)
         if isinstance(node, yaml.MappingNode):
             return self.build_mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
-            self._check_tag(node, path, SEQ)
+            self._has_tag(node, path, SEQ)
             return [self.build(item, (*path, index), None) for index, item in enumerate(node.value)]
         return self._build_scalar(node, path)
 
-    def _enter(self, path: Path) -> None:
+    def _enter(self, depth: int) -> None:
         self._count += 1
-        if self._count > MAX_NODES or len(path) > _MAX_DEPTH:
+        if depth > MAX_DEPTH:
+            raise _UnboundedError("aliases nest too deep, or one holds itself: write them out")
+        if self._count > MAX_NODES:
             raise _UnboundedError(f"aliases expand to more than {MAX_NODES} values: write fewer of them")
 
-    def _check_tag(self, node: yaml.Node, path: Path, *expected: str) -> None:
-        if node.tag not in expected:
-            self._document.refuse(node, path, f"the tag {node.tag}: leave tags out, types are known here")
+    def _has_tag(self, node: yaml.Node, path: Path, *expected: str) -> bool:
+        if node.tag in expected:
+            return True
+        self._document.refuse(node, path, "a tag that is not known: leave tags out, types are known here")
+        return False
 
     def build_mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         """Return the data of a mapping; merged keys (``<<``) yield to its own."""
-        self._check_tag(node, path, MAP)
+        self._has_tag(node, path, MAP)
         data: dict[str, Any] = {}
-        for key, value in self._select_own(node, path):
-            if path or not key.value.startswith("x-"):
-                data[key.value] = self.build(value, (*path, key.value), key.start_mark)
-        for key, value in self._select_merged(node, path, len(path)):
-            if key.value not in data:
+        for key, value in chain(self._select_own(node), self._select_merged(node, len(path))):
+            is_free = not path and key.value.startswith("x-")
+            if key.value not in data and not is_free:
                 data[key.value] = self.build(value, (*path, key.value), key.start_mark)
         return data
 
-    def _select_own(self, node: yaml.MappingNode, path: Path) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
+    def _select_own(self, node: yaml.MappingNode) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
         first: dict[str, int] = {}
         for key, value in node.value:
             if key.tag == MERGE:
@@ -169,24 +182,21 @@ class _Builder:
                 first[key.value] = key.start_mark.line + 1
                 yield key, value
 
-    def _select_merged(
-        self, node: yaml.MappingNode, path: Path, depth: int
-    ) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
+    def _select_merged(self, node: yaml.MappingNode, depth: int) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
         for key, value in node.value:
             if key.tag != MERGE:
                 continue
             for source in value.value if isinstance(value, yaml.SequenceNode) else [value]:
-                if depth > _MAX_DEPTH:
-                    raise _UnboundedError("a merge key that merges itself: remove it")
-                self._enter(path)
+                self._enter(depth)
                 if isinstance(source, yaml.MappingNode):
-                    yield from self._select_own(source, path)
-                    yield from self._select_merged(source, path, depth + 1)
+                    yield from self._select_own(source)
+                    yield from self._select_merged(source, depth + 1)
                 else:
                     self._document.note(source.start_mark, "<< merges mappings only: give it an alias of one")
 
     def _build_scalar(self, node: yaml.Node, path: Path) -> Any:
-        self._check_tag(node, path, STR, INT, FLOAT, BOOL, NULL)
+        if not self._has_tag(node, path, STR, INT, FLOAT, BOOL, NULL):
+            return None
         if node.tag == NULL:
             # A key with nothing after it reads as "none", and would be taken for "all" sooner or later.
             self._document.refuse(node, path, "no value: write one, or remove the key")
@@ -201,11 +211,10 @@ class _Builder:
             return ""
 
     def _find_offset(self, node: yaml.Node, reference: int) -> int:
-        """Return how far after its mark a place in a scalar is: only on one line, and only without escapes before."""
+        """Return how far after its mark a place in a scalar is, or 0 where its text is not on that line as it is."""
         line = self._document.position_of(node.start_mark.line, 0).source
-        quote = 1 if node.style in ("'", '"') else 0
-        start = node.start_mark.column + quote
-        is_there = line.startswith(node.value[: reference + 2], start) and node.style not in ("|", ">")
+        quote = line[node.start_mark.column : node.start_mark.column + 1] in ("'", '"')
+        is_there = line.startswith(node.value[: reference + 2], node.start_mark.column + quote)
         return quote + reference if is_there else 0
 
     def _convert(self, node: yaml.Node, path: Path) -> Any:

@@ -43,7 +43,7 @@ def _show_audience(schema: dict[str, Any]) -> None:
     """Tell editors of the second name, and that one way of saying who the tokens are for is needed."""
     properties = schema["properties"]
     properties["audience"] = {**properties["applicationID"], "description": "Another name of applicationID."}
-    schema["oneOf"] = [{"required": [name]} for name in ("applicationID", "audience", "allow_any_audience")]
+    schema["anyOf"] = [{"required": [name]} for name in ("applicationID", "audience", "allow_any_audience")]
 
 
 class ProviderEntry(Section):
@@ -102,6 +102,8 @@ class OidcEntry(ProviderEntry):
         description="The issuer; its /.well-known/openid-configuration leads to the keys."
     )
 
+
+AnyEntry = CustomJwtEntry | OidcEntry
 
 # Tags never come from the file, so that they can be told from its keys in the place of an error.
 CUSTOM_JWT, OIDC = "?customJwt", "?oidc"

@@ -23,7 +23,7 @@ _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - to be compared with
 
 def lint(sound: Sound) -> Iterator[Finding]:
     """Return what is wrong, or questionable, in what is valid by itself."""
-    yield from lint_providers(sound.providers)
+    yield from lint_providers(sound)
     yield from lint_routes(sound)
     if sound.identity is not None:
         yield from _lint_identity(sound.identity)
@@ -60,7 +60,6 @@ def _lint_upstream(sound: Sound, listen: ListenAddress | None, admin: ListenAddr
     if sound.upstream is None:
         return
     upstream = build_upstream(sound.upstream.url)
-    path = ("upstream", "url")
     for name, listener in (("listen", listen), ("admin", admin)):
         if listener is None or (listener.path is None) != (upstream.socket_path is None):
             continue
@@ -69,16 +68,20 @@ def _lint_upstream(sound: Sound, listen: ListenAddress | None, admin: ListenAddr
         else:
             is_own = listener.port == upstream.port and _leads_to(upstream.host, str(listener.host))
         if is_own:
-            yield Finding(path, f"upstream: the gateway's own {name}: write the address of the service behind it")
+            yield Finding(
+                ("upstream", "url"), f"upstream: the gateway's own {name}: write the address of the service behind it"
+            )
 
 
 def _leads_to(host: str, listening: str) -> bool:
     """Return whether a connection to ``host`` certainly reaches a listener of this machine at ``listening``."""
     if host == listening:
         return True
-    if host in _EVERYWHERE or is_loopback(host):
-        return listening in _EVERYWHERE or listening == "localhost" or (not is_ip(host) and is_loopback(listening))
-    return False
+    if host in _EVERYWHERE:
+        return listening in _EVERYWHERE or is_loopback(listening)
+    # Of loopback addresses there are many, and "localhost" may be any of them.
+    is_either_name = not is_ip(host) or not is_ip(listening)
+    return is_loopback(host) and (listening in _EVERYWHERE or (is_either_name and is_loopback(listening)))
 
 
 def _lint_identity(identity: IdentitySection) -> Iterator[Finding]:

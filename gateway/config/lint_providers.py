@@ -8,13 +8,12 @@ from urllib.parse import urlsplit
 
 from gateway.config.addresses import is_loopback
 from gateway.config.compile import compile_key_source, compile_provider, list_issuers, name_providers
-from gateway.config.entries import CustomJwtEntry, OidcEntry
-from gateway.config.problems import Finding, Path, Severity
+from gateway.config.entries import AnyEntry, CustomJwtEntry, OidcEntry
+from gateway.config.problems import Finding, Severity
 from gateway.config.settings import KeySourceSettings
+from gateway.config.sound import Sound
 from gateway.core.audience import AudiencePattern
 from gateway.core.tokens import Provider, normalize_issuer
-
-_Entry = CustomJwtEntry | OidcEntry
 
 # Issuers that sign for everyone who asks: of their tokens, the audience alone says which are for us.
 _SHARED_ISSUERS = frozenset({"accounts.google.com", "api.workos.com"})
@@ -26,23 +25,29 @@ _SHARED_PREFIXES = (
 )
 
 
-def lint_providers(entries: Mapping[int, _Entry]) -> Iterator[Finding]:
+def lint_providers(sound: Sound) -> Iterator[Finding]:
     """Return the mistakes in the providers of a file, and what is questionable in them."""
-    seen: dict[str, int] = {}
-    for index, entry in entries.items():
-        path: Path = ("providers", index)
-        if entry.name in seen:
-            message = f"providers[{index}].name: the name of providers[{seen[entry.name]}] too: choose another one"
-            yield Finding((*path, "name"), message)
-        elif entry.name:
-            seen[entry.name] = index
+    whole = {index: entry for index, entry in sound.providers.items() if ("providers", index) not in sound.partial}
+    for index, entry in sound.providers.items():
         yield from _warn_of_plain_http(index, entry)
         yield from _warn_of_shared_issuer(index, entry)
+    for index, entry in whole.items():
         yield from _check_keys(index, entry)
-    yield from _warn_of_order(entries)
+    yield from _check_names(sound.providers)
+    yield from _warn_of_order(whole)
 
 
-def _check_keys(index: int, entry: _Entry) -> Iterator[Finding]:
+def _check_names(entries: Mapping[int, AnyEntry]) -> Iterator[Finding]:
+    seen: dict[str, int] = {}
+    for index, entry in entries.items():
+        if entry.name in seen:
+            message = f"providers[{index}].name: the name of providers[{seen[entry.name]}] too: choose another one"
+            yield Finding(("providers", index, "name"), message)
+        elif entry.name:
+            seen[entry.name] = index
+
+
+def _check_keys(index: int, entry: AnyEntry) -> Iterator[Finding]:
     """Keys in the file itself are known now: none that fits is a mistake, one that is not used is worth a word."""
     key_set = compile_key_source(entry, "", FilePath()).key_set
     if key_set is None:
@@ -56,7 +61,7 @@ def _check_keys(index: int, entry: _Entry) -> Iterator[Finding]:
         yield Finding(path, message, Severity.WARNING)
 
 
-def _warn_of_plain_http(index: int, entry: _Entry) -> Iterator[Finding]:
+def _warn_of_plain_http(index: int, entry: AnyEntry) -> Iterator[Finding]:
     """Whoever is between us and the issuer can give us keys of their own."""
     issuer_key = "domain" if isinstance(entry, OidcEntry) else "issuer"
     urls = [(issuer_key, issuer) for issuer in list_issuers(entry)]
@@ -72,7 +77,7 @@ def _is_plain_http(url: str) -> bool:
     return parts is not None and not is_loopback(parts.hostname or "")
 
 
-def _warn_of_shared_issuer(index: int, entry: _Entry) -> Iterator[Finding]:
+def _warn_of_shared_issuer(index: int, entry: AnyEntry) -> Iterator[Finding]:
     if not any(map(_is_shared, list_issuers(entry))):
         return
     what = "this issuer is shared by many applications, and"
@@ -93,7 +98,7 @@ def _is_shared(issuer: str) -> bool:
     )
 
 
-def _warn_of_order(entries: Mapping[int, _Entry]) -> Iterator[Finding]:
+def _warn_of_order(entries: Mapping[int, AnyEntry]) -> Iterator[Finding]:
     names = name_providers(entries.values())
     compiled = [
         (index, compile_provider(entry, name), compile_key_source(entry, name, FilePath()))

@@ -17,13 +17,14 @@ from gateway.core.target import split_segments
 
 def lint_routes(sound: Sound) -> Iterator[Finding]:
     """Return the mistakes in the routes of a file."""
-    names = frozenset(name_providers(sound.providers.values())) if sound.is_whole else None
+    names = frozenset(name_providers(sound.providers.values())) if sound.has_all_providers else None
     for index, entry in sound.routes.items():
         yield from _check_captures(index, entry)
         yield from _check_path(index, entry, keep_encoded_slashes=sound.keeps_encoded_slashes)
         if names is not None:
             yield from _check_providers(index, entry, names)
-    yield from _check_order(sound.routes)
+    whole = {index: entry for index, entry in sound.routes.items() if ("routes", index) not in sound.partial}
+    yield from _check_order(whole)
 
 
 def _check_captures(index: int, entry: RouteEntry) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from gateway.config.document import Document, parse_document
 from gateway.config.lint import lint
 from gateway.config.messages import translate
 from gateway.config.models import GatewayFile
+from gateway.config.nodes import MAX_FILE_BYTES
 from gateway.config.problems import ConfigError, Finding, Position, Problem, Severity
 from gateway.config.settings import Settings
 from gateway.config.shape import find_shape_mistakes
@@ -48,12 +49,14 @@ def load_config(path: str | Path, environ: Mapping[str, str], *, strict: bool = 
     """
     name = str(path)
     try:
-        octets = Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            octets = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         message = f"the file cannot be read: {error.strerror or 'an error of the system'}"
         raise ConfigError([Problem(name, 1, 1, Severity.ERROR, message)]) from error
     try:
-        text = octets.decode("utf-8-sig")
+        # Cut at the bound, the last character may be half of one; that the file is too large is said later.
+        text = octets.decode("utf-8-sig", "ignore" if len(octets) > MAX_FILE_BYTES else "strict")
     except UnicodeDecodeError as error:
         line = octets.count(b"\n", 0, error.start) + 1
         message = "not UTF-8: save the file in that encoding"

@@ -75,7 +75,9 @@ def translate(error: ValidationError) -> Iterator[Finding]:
     """Return what pydantic found, each at its path in the file."""
     for details in error.errors(include_url=False, include_input=False):
         path = _strip_tags(details["loc"])
-        if details["type"] == "extra_forbidden":
+        if details["loc"][-1:] == ("[key]",):
+            yield Finding(path, f"{format_path(path)}: {_describe(details)}", is_key=True)
+        elif details["type"] == "extra_forbidden":
             yield Finding(path, f"{format_path(path)}: {_describe_unknown(details['loc'])}", is_key=True)
         elif details["type"] == "missing":
             yield Finding(path[:-1], f"{format_path(path)}: missing: {_describe_missing(str(path[-1]))}")
@@ -92,8 +94,16 @@ def _describe(details: ErrorDetails) -> str:
     if details["type"] == "value_error":
         return str(context["error"])
     if details["type"] == "literal_error":
-        return "expected " + str(context["expected"]).replace("'", "")
+        return _describe_choice(str(details["loc"][-1]), str(context["expected"]).replace("'", ""))
     return _EXPECTED.get(details["type"], details["msg"])
+
+
+def _describe_choice(key: str, expected: str) -> str:
+    if key == "type":
+        return "expected customJwt or oidc"
+    if key == "version":
+        return "expected 1: there is no other version of this format"
+    return f"expected {expected}"
 
 
 def _describe_missing(key: str) -> str:

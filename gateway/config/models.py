@@ -34,13 +34,16 @@ class _ShortForm(BeforeValidator):
         return {"anyOf": [{"type": "string"}, handler(core)]}
 
 
+Upstream = Annotated[UpstreamSection, _ShortForm(read_upstream)]
+
+
 class GatewayFile(Section):
     """The configuration of auth-gateway."""
 
     version: Annotated[Literal[1], BeforeValidator(read_number)] = Field(description="The version of this format.")
     listen: Listen = option("The public listener: host:port, [::]:port or unix:/path.", default="0.0.0.0:8080")
     admin: Listen = option("Liveness, readiness, metrics and status; never public.", default="127.0.0.1:9090")
-    upstream: Annotated[UpstreamSection, _ShortForm(read_upstream)] = Field(
+    upstream: Upstream = Field(
         description="Where requests go: http(s)://host:port[/base] or unix:/path, or the long form."
     )
     tls: TlsSection | None = option("TLS on the public listener.", default=None)

@@ -25,6 +25,7 @@ _TAKEN = frozenset(
         b"set-cookie",
         b"traceparent",
         b"tracestate",
+        b"trailer",
         b"via",
         b"x-request-id",
     }

@@ -11,8 +11,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-# A password in a URL stays in the file: reports are pasted into tickets.
-_PASSWORD = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+# What stays in the file, for reports are pasted into tickets: passwords and parameters of URLs, data: URIs, and the
+# members of a key that nobody should have written there.
+_SECRETS = (
+    re.compile(r"(?P<before>://)(?P<secret>[^/@\s]+)(?=@)"),
+    re.compile(r"(?P<before>[?&][^=&#\s]*=)(?P<secret>[^&#\s\"']+)"),
+    re.compile(r"(?P<before>(?i:data):[^,\s]*,)(?P<secret>[^\s\"']+)"),
+    re.compile(r"(?P<before>\b(?:[kdpq]|d[pq]|qi)[\"']?\s*:\s*[\"']?)(?P<secret>[\w-]{8,})"),
+)
 _MAX_SOURCE_WIDTH = 160
 
 Path = tuple[str | int, ...]
@@ -64,12 +70,13 @@ class Problem:
         source, column = _cut_source(self.source, self.column)
         number = str(self.line)
         caret = " " * (column - 1) + "^"
-        return f"{self}\n  {number} | {source}\n  {' ' * len(number)} | {caret}"
+        return f"{self}\n  {number} | {source}".rstrip() + f"\n  {' ' * len(number)} | {caret}"
 
 
 def _cut_source(source: str, column: int) -> tuple[str, int]:
-    """Return a line short enough to read, with the column in it; passwords starred, tabs and controls as a space."""
-    source = _PASSWORD.sub(lambda found: "*" * len(found[0]), source)
+    """Return a line short enough to read, with the column in it; secrets starred, tabs and controls as a space."""
+    for pattern in _SECRETS:
+        source = pattern.sub(lambda found: found["before"] + "*" * len(found["secret"]), source)
     source = "".join(character if character.isprintable() else " " for character in source)
     start = max(0, column - _MAX_SOURCE_WIDTH // 2) if len(source) > _MAX_SOURCE_WIDTH else 0
     cut = source[start : start + _MAX_SOURCE_WIDTH]

@@ -50,7 +50,7 @@ class UpstreamSection(Section):
 
 def read_upstream(value: object) -> object:
     """Return the long form of a mere address."""
-    return value if isinstance(value, dict) else {"url": value}
+    return value if isinstance(value, dict) else {"url": parse_upstream(value)}
 
 
 class TlsSection(Section):

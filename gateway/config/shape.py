@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from gateway.config.problems import Finding, Path, format_path
+from gateway.config.scalars import parse_flag
+
+_MISSPELT = frozenset({"applicationid", "applicationids", "aud", "audiences"})
 
 
 def find_shape_mistakes(data: dict[str, Any]) -> Iterator[Finding]:
@@ -41,16 +44,25 @@ def _check_audience_keys(provider: dict[str, Any], path: Path) -> Iterator[Findi
             (*path, "audience"), f"{where}.audience: another name of applicationID: keep one of the two", is_key=True
         )
     has_audience = "applicationID" in provider or "audience" in provider
-    takes_any = provider.get("allow_any_audience")
-    if has_audience and takes_any is True:
+    takes_any = _reads_as_true(provider.get("allow_any_audience", False))
+    if has_audience and takes_any:
         message = f"{where}.allow_any_audience: contradicts applicationID: keep one of the two"
         yield Finding((*path, "allow_any_audience"), message, is_key=True)
-    if not has_audience and takes_any in (None, False):
+    # A key that is misspelt is one mistake, not two.
+    is_misspelt = any(key.lower().replace("_", "") in _MISSPELT for key in provider)
+    if not has_audience and not takes_any and not is_misspelt:
         yield Finding(
             path,
             f"{where}: no applicationID: write the audiences that are yours, "
             "or allow_any_audience: true for tokens that were issued to anyone",
         )
+
+
+def _reads_as_true(value: object) -> bool:
+    try:
+        return parse_flag(value)
+    except ValueError:
+        return False
 
 
 def _check_profile(provider: dict[str, Any], path: Path) -> Iterator[Finding]:

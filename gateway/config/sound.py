@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
-from gateway.config.entries import AnyProvider, CustomJwtEntry, OidcEntry, RouteEntry
-from gateway.config.models import GatewayFile, Listen
+from gateway.config.entries import AnyEntry, AnyProvider, RouteEntry
+from gateway.config.models import GatewayFile, Listen, Upstream
 from gateway.config.problems import Path
-from gateway.config.sections import IdentitySection, UpstreamSection, read_upstream
+from gateway.config.sections import IdentitySection, UpstreamSection
 
-_PROVIDER: TypeAdapter[CustomJwtEntry | OidcEntry] = TypeAdapter(AnyProvider)
+_T = TypeVar("_T")
+_PROVIDER: TypeAdapter[AnyEntry] = TypeAdapter(AnyProvider)
+_ROUTE = TypeAdapter(RouteEntry)
+_IDENTITY = TypeAdapter(IdentitySection)
+_UPSTREAM: TypeAdapter[UpstreamSection] = TypeAdapter(Upstream)
 _LISTEN: TypeAdapter[str] = TypeAdapter(Listen)
+_LISTEN_DEFAULTS = {key: GatewayFile.model_fields[key].default for key in ("listen", "admin")}
+# Paths of an entry, such as ("routes", 0), are so long.
+_ENTRY_DEPTH = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +29,19 @@ class Sound:
     """
     What there is to look for mistakes in: entries by their index in the file, and None for sections that are broken.
 
-    ``is_whole`` says that no provider is missing here.
+    Entries at ``partial`` paths are there without their broken keys, and entries that cannot do without are missing;
+    ``has_all_providers`` says that none of those is a provider.
     """
 
-    providers: Mapping[int, CustomJwtEntry | OidcEntry]
+    providers: Mapping[int, AnyEntry]
     routes: Mapping[int, RouteEntry]
     identity: IdentitySection | None
     upstream: UpstreamSection | None
     listen: str | None
     admin: str | None
     keeps_encoded_slashes: bool
-    is_whole: bool
+    has_all_providers: bool
+    partial: frozenset[Path] = frozenset()
 
     @classmethod
     def of(cls, file: GatewayFile) -> Sound:
@@ -45,33 +54,52 @@ class Sound:
             file.listen,
             file.admin,
             file.encoded_slashes == "keep",
-            is_whole=True,
+            has_all_providers=True,
         )
 
 
 def select_sound(data: Mapping[str, Any], broken: Collection[Path]) -> Sound:
     """Return the parts of a file that no mistake lies in."""
-    providers = _select_entries(data, "providers", broken)
-    routes = _select_entries(data, "routes", broken)
-    upstream = read_upstream(data.get("upstream"))
+    providers = _select_entries(data, "providers", broken, _PROVIDER)
+    partial = frozenset(path[:2] for path in broken if len(path) > 1)
+    listen, admin = (_select(data, key, broken, _LISTEN, default) for key, default in _LISTEN_DEFAULTS.items())
     return Sound(
-        {index: _PROVIDER.validate_python(entry) for index, entry in providers.items()},
-        {index: RouteEntry.model_validate(entry) for index, entry in routes.items()},
-        IdentitySection.model_validate(data.get("identity", {})) if _is_sound(("identity",), broken) else None,
-        UpstreamSection.model_validate(upstream) if "upstream" in data and _is_sound(("upstream",), broken) else None,
-        _LISTEN.validate_python(data["listen"]) if "listen" in data and _is_sound(("listen",), broken) else None,
-        _LISTEN.validate_python(data["admin"]) if "admin" in data and _is_sound(("admin",), broken) else None,
+        providers,
+        _select_entries(data, "routes", broken, _ROUTE),
+        _select(data, "identity", broken, _IDENTITY, {}),
+        _select(data, "upstream", broken, _UPSTREAM, None),
+        listen,
+        admin,
         data.get("encoded_slashes") == "keep",
-        is_whole=isinstance(data.get("providers"), list) and len(providers) == len(data["providers"]),
+        has_all_providers=len(providers) == _count(data) and not any(path[0] == "providers" for path in partial),
+        partial=partial,
     )
 
 
-def _select_entries(data: Mapping[str, Any], key: str, broken: Collection[Path]) -> dict[int, Any]:
+def _count(data: Mapping[str, Any]) -> int:
+    entries = data.get("providers")
+    return len(entries) if isinstance(entries, list) else -1
+
+
+def _select(
+    data: Mapping[str, Any], key: str, broken: Collection[Path], adapter: TypeAdapter[_T], default: object
+) -> _T | None:
+    value = data.get(key, default)
+    return None if value is None or any(path[:1] == (key,) for path in broken) else adapter.validate_python(value)
+
+
+def _select_entries(
+    data: Mapping[str, Any], key: str, broken: Collection[Path], adapter: TypeAdapter[_T]
+) -> dict[int, _T]:
     entries = data.get(key)
-    if not isinstance(entries, list):
-        return {}
-    return {index: entry for index, entry in enumerate(entries) if _is_sound((key, index), broken)}
-
-
-def _is_sound(path: Path, broken: Collection[Path]) -> bool:
-    return not any(one[: len(path)] == path for one in broken)
+    sound: dict[int, _T] = {}
+    for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+        if not isinstance(entry, dict):
+            continue
+        lost = {path[2] for path in broken if path[:2] == (key, index) and len(path) > _ENTRY_DEPTH}
+        try:
+            sound[index] = adapter.validate_python({name: value for name, value in entry.items() if name not in lost})
+        except ValidationError:
+            # What makes it unusable is known already.
+            continue
+    return sound
