@@ -90,7 +90,8 @@ def test_id_tokens_are_a_matter_of_the_audience_and_the_profile(gateway, issuer,
     lax = gateway(text, UPSTREAM=recording_upstream.url, ISSUER=issuer.issuer)
     lax.wait_ready()
     assert ask(f"{lax.url}/", token)[0] == 200
-    strict = gateway(text.replace("name: logto", "name: logto\n    profile: rfc9068"), UPSTREAM=recording_upstream.url, ISSUER=issuer.issuer)
+    text = text.replace("name: logto", "name: logto\n    profile: rfc9068")
+    strict = gateway(text, UPSTREAM=recording_upstream.url, ISSUER=issuer.issuer)
     strict.wait_ready()
     status, _, body = ask(f"{strict.url}/", token)
     assert (status, body["reason"]) == (401, "typ_not_accepted")
@@ -176,7 +177,7 @@ def test_a_forged_identity_never_arrives(running, issuer, recording_upstream):
 
 
 def test_an_outage_at_the_start_heals_by_itself(gateway, own_issuer, recording_upstream):
-    """Without keys the gateway starts, is not ready, answers 503 with Retry-After, and recovers when the issuer does."""
+    """Without keys the gateway starts, is not ready, says 503 with Retry-After, and recovers by itself."""
     token = own_issuer.access_token()
     own_issuer.begin_outage()
     started = gateway(FILE, UPSTREAM=recording_upstream.url, ISSUER=own_issuer.issuer)

@@ -6,8 +6,8 @@ import asyncio
 import json
 
 import pytest
-from gateway.config.settings import KeySourceSettings
 
+from gateway.config.settings import KeySourceSettings
 from tests.integration.gateway_harness import ISSUER, RawClient, ask_once, bearer, open_gateway
 from tests.integration.loop import in_loop, wait_until
 from tests.integration.upstream import OK, Peer, Upstream, play, play_and_wait
@@ -45,7 +45,18 @@ async def test_an_upstream_that_is_down_is_502() -> None:
         b"HTTP/1.1 000 Odd\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/2.0 200 OK\r\n\r\n",
     ],
-    ids=["nothing", "garbage", "both lengths", "two lengths", "bare LF", "folded", "unasked 101", "999", "000", "HTTP/2.0"],
+    ids=[
+        "nothing",
+        "garbage",
+        "both lengths",
+        "two lengths",
+        "bare LF",
+        "folded",
+        "unasked 101",
+        "999",
+        "000",
+        "HTTP/2.0",
+    ],
 )
 @in_loop
 async def test_an_answer_that_is_not_http_is_502(response: bytes) -> None:
@@ -56,7 +67,11 @@ async def test_an_answer_that_is_not_http_is_502(response: bytes) -> None:
         await peer.read_head()
         await peer.send(answers.pop(0))
 
-    async with Upstream(script) as upstream, open_gateway(upstream.port) as application, RawClient(application) as client:
+    async with (
+        Upstream(script) as upstream,
+        open_gateway(upstream.port) as application,
+        RawClient(application) as client,
+    ):
         answer = await client.get(b"/", bearer())
         assert (answer.status, reason(answer.body)) == (502, "upstream_bad_response")
         assert (await client.get(b"/", bearer())).body == b"ok"
@@ -104,7 +119,11 @@ async def test_a_stale_connection_is_tried_again() -> None:
         await peer.read_head()
         # Closed on the second request, without a byte of an answer.
 
-    async with Upstream(script) as upstream, open_gateway(upstream.port) as application, RawClient(application) as client:
+    async with (
+        Upstream(script) as upstream,
+        open_gateway(upstream.port) as application,
+        RawClient(application) as client,
+    ):
         assert (await client.get(b"/", bearer())).status == 200
         assert (await client.get(b"/", bearer())).status == 200
         assert upstream.connections == 2
@@ -124,7 +143,11 @@ async def test_an_early_answer_comes_through() -> None:
         await peer.send(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n")
         await peer.wait_for_end()
 
-    async with Upstream(script) as upstream, open_gateway(upstream.port) as application, RawClient(application) as client:
+    async with (
+        Upstream(script) as upstream,
+        open_gateway(upstream.port) as application,
+        RawClient(application) as client,
+    ):
         await client.send(b"POST / HTTP/1.1\r\nHost: g\r\nContent-Length: 1000\r\n" + bearer() + b"\r\n" + bytes(10))
         answer = await client.read_answer()
     assert answer.status == 413
@@ -148,7 +171,9 @@ async def test_a_client_that_goes_frees_the_upstream(phase: str) -> None:
     length = b"Content-Length: 100\r\n" if phase == "in the upload" else b""
     async with Upstream(script) as upstream, open_gateway(upstream.port) as application:
         async with RawClient(application) as client:
-            await client.send(b"POST / HTTP/1.1\r\nHost: g\r\n" + length + bearer() + b"\r\n" + (b"half" if length else b""))
+            await client.send(
+                b"POST / HTTP/1.1\r\nHost: g\r\n" + length + bearer() + b"\r\n" + (b"half" if length else b"")
+            )
             await reached.wait()
         async with asyncio.timeout(1):
             await ended.wait()
@@ -168,7 +193,10 @@ async def test_a_client_that_goes_frees_the_upstream(phase: str) -> None:
         (b"GET / HTTP/1.1\r\nHost: g\r\n A: b\r\n\r\n", (400, "malformed_request")),
         (b"GET / HTTP/2.0\r\nHost: g\r\n\r\n", (400, "malformed_request")),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", (400, "malformed_request")),
-        (b"POST / HTTP/1.1\r\nHost: g\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", (400, "malformed_request")),
+        (
+            b"POST / HTTP/1.1\r\nHost: g\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+            (400, "malformed_request"),
+        ),
         (b"POST / HTTP/1.1\r\nHost: g\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", (400, "malformed_request")),
         (b"POST / HTTP/1.0\r\nHost: g\r\nTransfer-Encoding: chunked\r\n\r\n", (400, "malformed_request")),
         (b"POST / HTTP/1.1\r\nHost: g\r\nContent-Length: +1\r\n\r\n", (400, "malformed_request")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from gateway.core.routes import Access, Route, parse_path_pattern
 from tests.integration.gateway_harness import API, RawClient, ask_once, bearer, open_gateway
 from tests.integration.loop import in_loop
@@ -108,7 +109,9 @@ async def test_fields_pass_as_they_came() -> None:
     """Order, casing, duplicates and octets beyond ASCII are the client's; hop-by-hop fields end here."""
     recorder = Recorder()
     sent = b"b-field: 1\r\nA-FIELD: \xe9\xff\r\nb-field: 2\r\nCookie: a=b\r\ncookie: c=d\r\nEmpty:\r\n"
-    dropped = b"Connection: keep-alive, Listed\r\nListed: x\r\nKeep-Alive: 1\r\nTE: trailers\r\nProxy-Authorization: x\r\n"
+    dropped = (
+        b"Connection: keep-alive, Listed\r\nListed: x\r\nKeep-Alive: 1\r\nTE: trailers\r\nProxy-Authorization: x\r\n"
+    )
     async with Upstream(recorder) as upstream, open_gateway(upstream.port) as application:
         async with RawClient(application) as client:
             await client.get(b"/%7e/../a//b?&=%zz;", sent, dropped, bearer())
@@ -135,7 +138,7 @@ async def test_an_answer_passes_as_it_came() -> None:
     assert recorder.values(b"x-request-id") == [b"mine-1"]
 
 
-@pytest.mark.parametrize("given", [b"has space", b"a" * 129, b"", b"quo\"te", b"one\r\nX-Request-ID: two"])
+@pytest.mark.parametrize("given", [b"has space", b"a" * 129, b"", b'quo"te', b"one\r\nX-Request-ID: two"])
 @in_loop
 async def test_a_bad_request_id_is_replaced(given: bytes) -> None:
     """An id that is not of the plain alphabet, or not alone, is replaced; both sides get the same one."""
@@ -144,7 +147,8 @@ async def test_a_bad_request_id_is_replaced(given: bytes) -> None:
         async with RawClient(application) as client:
             answer = await client.get(b"/", b"X-Request-ID: " + given + b"\r\n", bearer())
     [minted] = recorder.values(b"x-request-id")
-    assert minted not in given.split(b"\r\n") and len(minted) == 32
+    assert minted not in given.split(b"\r\n")
+    assert len(minted) == 32
     assert answer.fields(b"x-request-id") == [minted]
 
 
@@ -154,7 +158,14 @@ async def test_who_asked_is_told_anew() -> None:
     recorder = Recorder()
     lies = b"".join(
         name + b": 6.6.6.6\r\n"
-        for name in (b"X-Forwarded-For", b"X_Forwarded_Proto", b"Forwarded", b"X-Real-IP", b"X-Original-URL", b"Client-Cert")
+        for name in (
+            b"X-Forwarded-For",
+            b"X_Forwarded_Proto",
+            b"Forwarded",
+            b"X-Real-IP",
+            b"X-Original-URL",
+            b"Client-Cert",
+        )
     )
     async with Upstream(recorder) as upstream, open_gateway(upstream.port) as application:
         async with RawClient(application) as client:

@@ -6,11 +6,11 @@ import asyncio
 import time
 
 import pytest
-from gateway.app.application import Application
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from gateway.app.application import Application
 from tests.integration.gateway_harness import API, RawClient, ask_once, bearer, make_token, open_gateway
 from tests.integration.loop import in_loop, wait_until
 from tests.integration.upstream import Peer, Upstream
@@ -37,7 +37,11 @@ async def test_an_event_arrives_before_the_next_is_sent() -> None:
         await peer.send(b"0\r\n\r\n")
         await peer.wait_for_end()
 
-    async with Upstream(script) as upstream, open_gateway(upstream.port) as application, RawClient(application) as client:
+    async with (
+        Upstream(script) as upstream,
+        open_gateway(upstream.port) as application,
+        RawClient(application) as client,
+    ):
         await client.send(b"GET /events HTTP/1.1\r\nHost: g\r\n" + bearer() + b"\r\n")
         for expected in (b"\r\n\r\n", b"data: 1\n\n\r\n", b"data: 2\n\n\r\n"):
             async with asyncio.timeout(5):
@@ -250,7 +254,11 @@ async def test_a_slow_reader_slows_the_upstream() -> None:
             sent += 65536
         await peer.wait_for_end()
 
-    async with Upstream(script) as upstream, open_gateway(upstream.port) as application, RawClient(application) as client:
+    async with (
+        Upstream(script) as upstream,
+        open_gateway(upstream.port) as application,
+        RawClient(application) as client,
+    ):
         await client.send(b"GET / HTTP/1.1\r\nHost: g\r\n" + bearer() + b"\r\n")
         await client.reader.readuntil(b"\r\n\r\n")
         seen = -1
