@@ -68,7 +68,7 @@ def command(
     at = time.time() if now is None else now
     keys = asyncio.run(_collect_keys(text, loaded.settings, at, is_offline=offline))
     places = _Places(loaded, config.name)
-    head = RequestHead(method, path, [(b"Authorization", f"Bearer {text}".encode())])
+    head = RequestHead(method, path, [(b"Authorization", f"Bearer {text}".encode("utf-8", "replace"))])
     explanation = build_explanation(
         Situation(head, text, loaded.settings.policy, keys.sets, at, places.locate, places.locate_route, keys.errors)
     )

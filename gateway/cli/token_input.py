@@ -21,7 +21,7 @@ def read_token_argument(argument: str) -> str:
         click.UsageError: The file cannot be read, or there is no text.
     """
     if argument == "-":
-        text = sys.stdin.read()
+        text = sys.stdin.buffer.read().decode("utf-8", "replace")
     elif argument.startswith("@"):
         try:
             text = Path(argument[1:]).read_text("utf-8", "replace")

@@ -131,7 +131,9 @@ def describe_stage(stage: Stage, command: str) -> str:
 def _describe_trial(trial: Trial, stage: Stage) -> str:
     answer = f"{trial.status} {trial.reason}" if trial.reason else f"{trial.status}"
     credentials = f" -H 'Authorization: Bearer {stage.tokens[trial.case]}'" if trial.case else ""
-    return f"# {trial.title}: {answer}\ncurl -s{credentials} {stage.gateway}/items"
+    # A refusal says most in its status and its challenge; an answer of the backend is JSON to read on.
+    options = "-si" if trial.reason else "-s"
+    return f"# {trial.title}: {answer}\ncurl {options}{credentials} {stage.gateway}/items"
 
 
 def name_command() -> str:

@@ -104,6 +104,10 @@ def run(folder: Path) -> Callable[..., Result]:
     """Run the command in that folder: ``run("check", "--strict", input=…)``."""
 
     def invoke(*arguments: str, **settings: object) -> Result:
-        return CliRunner().invoke(cli, arguments, prog_name="auth-gateway", **settings)
+        result = CliRunner().invoke(cli, arguments, prog_name="auth-gateway", **settings)
+        # An exception is a defect, whatever exit code the runner makes of it.
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
 
     return invoke

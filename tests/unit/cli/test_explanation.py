@@ -1,0 +1,100 @@
+"""The value behind ``explain``: whatever the token says, there is an explanation, and it is the decision."""
+
+import json
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.cli.explain_json import build_document
+from gateway.cli.explain_text import render_text
+from gateway.cli.explanation import Situation, build_explanation
+from gateway.config.load import parse_config
+from gateway.core.decision import Allow, RequestHead, decide
+from gateway.core.errors import GatewayError
+from gateway.core.jwks import build_key_set
+
+from .conftest import CONFIG, KEY, NOW, sign
+
+POLICY = parse_config(CONFIG.replace("file:keys.json", "http://127.0.0.1:9/jwks"), "gateway.yaml", {}).settings.policy
+KEYS = dict.fromkeys(("api", "organizations", "strict", "staff"), build_key_set({"keys": [KEY.as_dict(private=False)]}))
+
+text = st.text(st.characters(codec=None, exclude_categories=()), max_size=20)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | text,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),
+    max_leaves=5,
+)
+issuers = st.sampled_from([provider.issuers[0] for provider in POLICY.providers])
+claims = st.fixed_dictionaries(
+    {},
+    optional={
+        "iss": issuers | values,
+        **dict.fromkeys(
+            ("sub", "aud", "iat", "nbf", "exp", "scope", "client_id", "org_id", "token_use", "nonce"), values
+        ),
+    },
+)
+headers = st.fixed_dictionaries({}, optional={"alg": text, "typ": text, "kid": text | st.none()})
+paths = st.sampled_from(["/", "/public/x", "/orders", "/organizations/org_1/x", "/../x", "*", ""]) | text
+
+
+def situation(token: str, path: str) -> Situation:
+    """Return the situation of a GET with that token."""
+    head = RequestHead("GET", path, [(b"Authorization", f"Bearer {token}".encode("utf-8", "replace"))])
+    return Situation(head, token, POLICY, KEYS, NOW, lambda *_: "gateway.yaml:1", lambda _: "gateway.yaml:2")
+
+
+def check(one: Situation) -> None:
+    """Check that there is an explanation in both forms, in plain ASCII, and that it is what the proxy decides."""
+    explanation = build_explanation(one)
+    assert all(line.isascii() and line.isprintable() for line in map(unstyle, render_text(explanation, ())))
+    json.dumps(build_document(explanation, ()))
+    outcome = decide_all(one)
+    if isinstance(outcome, GatewayError):
+        assert explanation.error is not None
+        assert explanation.error.reason is outcome.reason
+        return
+    assert explanation.outcome == outcome
+    if outcome.verified is not None:
+        assert explanation.decisive is not None
+        assert explanation.decisive.provider is outcome.verified.provider
+
+
+def decide_all(one: Situation) -> Allow | GatewayError:
+    """Return what the proxy decides once every provider's keys were asked for."""
+    names = frozenset(provider.name for provider in one.policy.providers)
+    try:
+        outcome = decide(one.head, one.policy, one.keys, one.now, names)
+    except GatewayError as error:
+        return error
+    assert isinstance(outcome, Allow)
+    return outcome
+
+
+def unstyle(line: str) -> str:
+    """Return a line without our own colours."""
+    for code in ("0", "1", "31", "32", "33"):
+        line = line.replace(f"\x1b[{code}m", "")
+    return line
+
+
+@given(text, paths)
+def test_any_text_is_explained(token, path):
+    """Whatever was pasted, there is an answer and no exception."""
+    check(situation(token, path))
+
+
+@given(claims, headers, paths)
+def test_any_claims_are_explained(own, header, path):
+    """Claims of any type, signed or as good as signed: the explanation is the decision."""
+    check(situation(sign(own, **header), path))
+
+
+def test_providers_without_keys_are_unknown_only_if_they_matter():
+    """One provider accepts, so it does not matter that another of the issuer could not be asked."""
+    one = situation(sign({}), "/")
+    explanation = build_explanation(replace(one, keys={"api": KEYS["api"]}))
+    assert isinstance(explanation.outcome, Allow)
+    assert explanation.providers[1].error is not None
+    assert explanation.providers[1].error.reason.word == "keys_unavailable"
