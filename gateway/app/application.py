@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 # Connections that the kernel has accepted and we have not.
 _BACKLOG = 1024
+# What is left at the end has had its time; 0 would be for ever to aiohttp.
+_CUT_SECONDS = 0.05
 
 
 class Application:
@@ -193,8 +195,7 @@ class Application:
                 "requests were still in flight and are cut",
                 extra={"event": "cut", "fields": {"requests": self._metrics.requests_in_flight}},
             )
-        # What is left has had its time: none is given again.
-        await self._server.shutdown(0)
+        await self._server.shutdown(_CUT_SECONDS)
 
     # --- what the admin listener asks --------------------------------------------------------------------------------
 

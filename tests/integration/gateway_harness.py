@@ -16,7 +16,15 @@ from joserfc.jwk import ECKey
 
 from gateway.admin.logs import configure_logging
 from gateway.app.application import Application
-from gateway.config.settings import KeySourceSettings, ListenAddress, Limits, Settings, Streams, Timeouts, UpstreamSettings
+from gateway.config.settings import (
+    KeySourceSettings,
+    Limits,
+    ListenAddress,
+    Settings,
+    Streams,
+    Timeouts,
+    UpstreamSettings,
+)
 from gateway.core.audience import parse_audience_pattern
 from gateway.core.identity import IdentitySettings
 from gateway.core.jwks import build_key_set

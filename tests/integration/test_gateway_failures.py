@@ -8,9 +8,10 @@ import json
 import pytest
 
 from gateway.config.settings import KeySourceSettings
-from tests.integration.gateway_harness import ISSUER, RawClient, ask_once, bearer, open_gateway
-from tests.integration.loop import in_loop, wait_until
-from tests.integration.upstream import OK, Peer, Upstream, play, play_and_wait
+
+from .gateway_harness import ISSUER, RawClient, ask_once, bearer, open_gateway
+from .loop import in_loop, wait_until
+from .upstream import OK, Peer, Upstream, play, play_and_wait
 
 GET = b"GET / HTTP/1.1\r\nHost: g\r\n"
 

@@ -7,9 +7,10 @@ import json
 import pytest
 
 from gateway.core.routes import Access, Route, parse_path_pattern
-from tests.integration.gateway_harness import API, RawClient, ask_once, bearer, open_gateway
-from tests.integration.loop import in_loop
-from tests.integration.upstream import OK, Peer, Upstream, play_and_wait
+
+from .gateway_harness import API, RawClient, ask_once, bearer, open_gateway
+from .loop import in_loop
+from .upstream import OK, Peer, Upstream, play_and_wait
 
 
 class Recorder:

@@ -11,9 +11,10 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from gateway.app.application import Application
-from tests.integration.gateway_harness import API, RawClient, ask_once, bearer, make_token, open_gateway
-from tests.integration.loop import in_loop, wait_until
-from tests.integration.upstream import Peer, Upstream
+
+from .gateway_harness import API, RawClient, ask_once, bearer, make_token, open_gateway
+from .loop import in_loop, wait_until
+from .upstream import Peer, Upstream
 
 EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
