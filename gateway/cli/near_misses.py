@@ -6,38 +6,20 @@ Each function knows one kind of mistake, is given one refusal, and yields senten
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from difflib import SequenceMatcher
+from collections.abc import Callable, Iterator
 
-from gateway.cli.checks import ID_TOKEN_CLAIMS, is_about_token
-from gateway.cli.explanation import Explanation, ProviderResult
+from gateway.cli.explanation import Explanation
+from gateway.cli.near_names import find_audience, find_issuer
+from gateway.cli.refusals import ID_NOT_ACCESS, Case, is_id_token, list_cases
 from gateway.cli.times import describe_duration
-from gateway.core.claims import read_audiences, read_first_string
-from gateway.core.errors import GatewayError, Reason
-from gateway.core.jwt import Token
-from gateway.core.tokens import Provider
+from gateway.core.claims import read_audiences
+from gateway.core.errors import Reason
 
 # A clock is rarely further off; a token that ended longer ago is just old.
 _CLOCK_SECONDS = 300
-_NEAR = 0.7
 # RFC 8725, section 3.11: types that say themselves that they are something else than an access token.
 _OTHER_TYPES = frozenset({"logout+jwt", "dpop+jwt", "secevent+jwt", "oauth-authz-req+jwt", "token-introspection+jwt"})
 _GRAPH_AUDIENCES = frozenset({"00000003-0000-0000-c000-000000000000", "https://graph.microsoft.com"})
-_ID_NOT_ACCESS = (
-    "This looks like an ID token: it tells an app who signed in. Send the access token of the same sign-in instead."
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """One refusal of a token; ``provider`` is the one that refused, None where no issuer matched."""
-
-    explanation: Explanation
-    error: GatewayError
-    token: Token
-    provider: Provider | None
-    where: str
 
 
 def find_near_misses(explanation: Explanation) -> tuple[str, ...]:
@@ -47,37 +29,16 @@ def find_near_misses(explanation: Explanation) -> tuple[str, ...]:
         return ()
     if explanation.token is None:
         return tuple(_explain_unreadable(error.reason, explanation.situation.text))
-    return tuple(hint for case in _list_cases(explanation, error, explanation.token) for hint in _explain_case(case))
+    return tuple(hint for case in list_cases(explanation, error, explanation.token) for hint in _explain_case(case))
 
 
-def _list_cases(explanation: Explanation, error: GatewayError, token: Token) -> Iterator[_Case]:
-    """Yield the refusal itself, and after it those of other providers of the issuer that have another reason."""
-    decisive = explanation.decisive
-    where = _locate(decisive) if decisive and decisive.error else explanation.situation.locate("providers")
-    yield _Case(explanation, error, token, decisive.provider if decisive else None, where)
-    if not is_about_token(error.reason):
-        return
-    for result in explanation.providers:
-        if result.error is None or result.error.reason in (error.reason, Reason.UNKNOWN_ISSUER):
-            continue
-        yield _Case(explanation, result.error, token, result.provider, _locate(result))
-
-
-def _locate(result: ProviderResult) -> str:
-    return result.failed_check.where if result.failed_check else result.where
-
-
-def _explain_case(case: _Case) -> Iterator[str]:
+def _explain_case(case: Case) -> Iterator[str]:
     finder = _FINDERS.get(case.error.reason)
     if finder is None:
         return
     for hint in finder(case):
         # The first hints are about the refusal; those of another provider say so.
-        yield hint if case.error is case.explanation.error else f"Provider {_name(case)}: {hint}"
-
-
-def _name(case: _Case) -> str:
-    return case.provider.name if case.provider else ""
+        yield hint if case.error is case.explanation.error else f"Provider {case.provider_name}: {hint}"
 
 
 # --- texts that are no token ---------------------------------------------------------------------------------------
@@ -102,59 +63,9 @@ _OPAQUE = (
 # --- tokens that a provider refuses --------------------------------------------------------------------------------
 
 
-def _find_issuer(case: _Case) -> Iterator[str]:
-    issuer = case.token.issuer
-    if not issuer:
-        yield "Without iss nobody can tell whose token this is. A self-made token needs the issuer of the file."
-        return
-    for result in case.explanation.providers:
-        where = result.checks[0].where
-        if result.provider.has_issuer(_swap_scheme(issuer)):
-            yield (
-                f"Only http and https differ: mend the public URL in the issuer's settings, or, if that is its "
-                f"name, write {issuer} at {where}."
-            )
-            return
-        if result.provider.is_rfc9068 and issuer.rstrip("/") in {each.rstrip("/") for each in result.provider.issuers}:
-            yield f"Only a trailing slash differs, and profile: rfc9068 compares exactly: write {issuer} at {where}."
-            return
-    yield _describe_nearest_issuer(issuer, case)
-
-
-def _swap_scheme(issuer: str) -> str:
-    scheme, mark, rest = issuer.partition("://")
-    return {"http": "https", "https": "http"}.get(scheme, scheme) + mark + rest
-
-
-def _describe_nearest_issuer(issuer: str, case: _Case) -> str:
-    places: dict[str, str] = {}
-    for result in case.explanation.providers:
-        for each in result.provider.issuers:
-            places.setdefault(each, result.checks[0].where)
-    nearest = _find_nearest(issuer, tuple(places))
-    if nearest is None:
-        return f"No provider of the file has this issuer. If you trust it, add a provider with issuer: {issuer}"
-    return (
-        f"The nearest issuer of the file is {nearest} ({places[nearest]}). The token may be of another tenant or stage."
-    )
-
-
-def _find_nearest(text: str, candidates: Sequence[str]) -> str | None:
-    rated = [(SequenceMatcher(None, text, candidate).ratio(), candidate) for candidate in candidates]
-    best = max(rated, default=(0.0, ""))
-    return best[1] if best[0] >= _NEAR else None
-
-
-def _is_id_token(token: Token) -> bool:
-    if any(name in token.claims for name in ID_TOKEN_CLAIMS):
-        return True
-    client = read_first_string(token.claims, ("client_id", "azp"))
-    return token.typ != "at+jwt" and client is not None and read_audiences(token.claims, "aud") == (client,)
-
-
-def _find_type(case: _Case) -> Iterator[str]:
-    if _is_id_token(case.token):
-        yield _ID_NOT_ACCESS
+def _find_type(case: Case) -> Iterator[str]:
+    if is_id_token(case.token):
+        yield ID_NOT_ACCESS
     elif case.token.typ in _OTHER_TYPES:
         yield f"Its type says that it is no access token ({case.token.typ}). Send the access token instead."
     elif case.provider is not None:
@@ -162,7 +73,7 @@ def _find_type(case: _Case) -> Iterator[str]:
         yield f"If such tokens are access tokens at your issuer, accept them with typ: [{types}] at {case.where}."
 
 
-def _find_algorithm(case: _Case) -> Iterator[str]:
+def _find_algorithm(case: Case) -> Iterator[str]:
     algorithm = case.token.algorithm
     if algorithm.startswith("HS"):
         yield (
@@ -175,7 +86,7 @@ def _find_algorithm(case: _Case) -> Iterator[str]:
         yield f"If your issuer signs with {algorithm}, add it to algorithm at {case.where}."
 
 
-def _find_key(case: _Case) -> Iterator[str]:
+def _find_key(case: Case) -> Iterator[str]:
     if case.provider is None:
         return
     keys = case.explanation.situation.keys.get(case.provider.name)
@@ -186,7 +97,7 @@ def _find_key(case: _Case) -> Iterator[str]:
     )
 
 
-def _find_signature(case: _Case) -> Iterator[str]:
+def _find_signature(case: Case) -> Iterator[str]:
     if _GRAPH_AUDIENCES & set(read_audiences(case.token.claims, "aud") or ()):
         yield (
             "This token is for Microsoft Graph, and only Graph can verify it. Ask for a token with a scope of your own "
@@ -199,14 +110,14 @@ def _find_signature(case: _Case) -> Iterator[str]:
         )
 
 
-def _find_expired(case: _Case) -> Iterator[str]:
+def _find_expired(case: Case) -> Iterator[str]:
     late = case.explanation.situation.now - case.token.expires_at
     yield f"It expired {describe_duration(late)} ago: get a new token; clients refresh theirs before exp."
     if late < _CLOCK_SECONDS:
         yield "If it should still be valid, a clock is off: compare date -u here and on the issuer's host."
 
 
-def _find_early(case: _Case) -> Iterator[str]:
+def _find_early(case: Case) -> Iterator[str]:
     claim = "nbf" if case.error.reason is Reason.NOT_YET_VALID else "iat"
     ahead = describe_duration(case.token.claims[claim] - case.explanation.situation.now)
     yield (
@@ -215,7 +126,7 @@ def _find_early(case: _Case) -> Iterator[str]:
     )
 
 
-def _find_lifetime(case: _Case) -> Iterator[str]:
+def _find_lifetime(case: Case) -> Iterator[str]:
     lived, allowed = case.error.received, case.error.expected
     if isinstance(lived, int | float) and isinstance(allowed, int | float):
         yield (
@@ -224,51 +135,9 @@ def _find_lifetime(case: _Case) -> Iterator[str]:
         )
 
 
-def _find_audience(case: _Case) -> Iterator[str]:
-    if case.provider is None:
-        return
-    if _is_id_token(case.token):
-        yield _ID_NOT_ACCESS
-        return
-    audiences = read_audiences(case.token.claims, case.provider.audience_claim) or ()
-    if not audiences:
-        yield f"It has no {case.provider.audience_claim}: ask the issuer for a token for this API (resource=...)."
-        return
-    accepted = tuple(pattern.text for pattern in case.provider.audiences)
-    places = _list_audiences(case)
-    for audience in audiences:
-        nearest = _find_nearest(audience, tuple(places))
-        if nearest is not None:
-            yield _describe_nearest_audience(audience, nearest, places[nearest])
-    asked_for = next((text for text in accepted if "*" not in text and "{" not in text), accepted[0])
-    yield (
-        f"Either ask the issuer for a token for {asked_for} (resource=... or audience=...), or, if tokens for "
-        f"{audiences[0]} are meant for this API, add that to applicationID at {case.where}."
-    )
-
-
-def _list_audiences(case: _Case) -> dict[str, str]:
-    """Return every audience that a provider missed in the token, with its place."""
-    places: dict[str, str] = {}
-    for result in case.explanation.providers:
-        if result.error is not None and result.error.reason is case.error.reason:
-            for pattern in result.provider.audiences:
-                places.setdefault(pattern.text, _locate(result))
-    return places
-
-
-def _describe_nearest_audience(audience: str, nearest: str, where: str) -> str:
-    if audience.rstrip("/") == nearest.rstrip("/"):
-        return f"Only a trailing slash differs between {audience} and {nearest} ({where}), and in audiences it counts."
-    if audience.lower() == nearest.lower():
-        return f"Only upper and lower case differ between {audience} and {nearest} ({where}), and they count."
-    note = " A wildcard stands for one run of characters without : and /." if "*" in nearest or "{" in nearest else ""
-    return f"The nearest audience of the file is {nearest} ({where}).{note}"
-
-
-def _find_claim(case: _Case) -> Iterator[str]:
-    if _is_id_token(case.token):
-        yield _ID_NOT_ACCESS
+def _find_claim(case: Case) -> Iterator[str]:
+    if is_id_token(case.token):
+        yield ID_NOT_ACCESS
     name = str(case.error.expected)
     if case.error.reason is Reason.CLAIM_MISMATCH:
         yield f"required_claims at {case.where} wants another value; the issuer decides what the token says."
@@ -278,23 +147,23 @@ def _find_claim(case: _Case) -> Iterator[str]:
         yield f"Let the issuer put {name} into its access tokens; a template or a scope decides that at most issuers."
 
 
-def _find_conflict(_case: _Case) -> Iterator[str]:
+def _find_conflict(_case: Case) -> Iterator[str]:
     yield "Ask for a token of one organization: audience and organization claim must name the same one."
 
 
-def _find_kind(_case: _Case) -> Iterator[str]:
-    yield _ID_NOT_ACCESS
+def _find_kind(_case: Case) -> Iterator[str]:
+    yield ID_NOT_ACCESS
 
 
-def _find_unavailable(case: _Case) -> Iterator[str]:
-    why = case.explanation.situation.key_errors.get(_name(case), "they were not asked for")
-    yield f"The keys of {_name(case)} ({case.where}) could not be had, so this says nothing about the token: {why}."
+def _find_unavailable(case: Case) -> Iterator[str]:
+    why = case.explanation.situation.key_errors.get(case.provider_name, "they were not asked for")
+    yield f"The keys of {case.provider_name} ({case.where}) could not be had, so nothing is said of the token: {why}."
 
 
 # --- callers that a route refuses ----------------------------------------------------------------------------------
 
 
-def _find_scope(case: _Case) -> Iterator[str]:
+def _find_scope(case: Case) -> Iterator[str]:
     received = case.error.received if isinstance(case.error.received, tuple) else ()
     missing = [scope for scope in case.error.scopes if scope not in received]
     yield (
@@ -303,27 +172,27 @@ def _find_scope(case: _Case) -> Iterator[str]:
     )
 
 
-def _find_organization(case: _Case) -> Iterator[str]:
+def _find_organization(case: Case) -> Iterator[str]:
     yield (
         f"The token has {case.error.received}, the route wants {case.error.expected}. Use the path of the token's "
         "organization, or ask for a token of the other one."
     )
 
 
-def _find_method(case: _Case) -> Iterator[str]:
+def _find_method(case: Case) -> Iterator[str]:
     yield f"The rules of this path name other methods only: {', '.join(case.error.allowed_methods)}."
 
 
-def _find_route(case: _Case) -> Iterator[str]:
+def _find_route(case: Case) -> Iterator[str]:
     yield f"No rule under {case.explanation.situation.locate('routes')} takes this path, and default_access is deny."
 
 
-def _find_requirement(case: _Case) -> Iterator[str]:
+def _find_requirement(case: Case) -> Iterator[str]:
     yield f"The route requires {case.error.expected}; the caller has {case.error.received}."
 
 
-_FINDERS: dict[Reason, Callable[[_Case], Iterator[str]]] = {
-    Reason.UNKNOWN_ISSUER: _find_issuer,
+_FINDERS: dict[Reason, Callable[[Case], Iterator[str]]] = {
+    Reason.UNKNOWN_ISSUER: find_issuer,
     Reason.TYP_NOT_ACCEPTED: _find_type,
     Reason.ALGORITHM_NOT_ACCEPTED: _find_algorithm,
     Reason.UNKNOWN_KEY: _find_key,
@@ -332,7 +201,7 @@ _FINDERS: dict[Reason, Callable[[_Case], Iterator[str]]] = {
     Reason.NOT_YET_VALID: _find_early,
     Reason.ISSUED_IN_FUTURE: _find_early,
     Reason.LIFETIME_TOO_LONG: _find_lifetime,
-    Reason.AUDIENCE_MISMATCH: _find_audience,
+    Reason.AUDIENCE_MISMATCH: find_audience,
     Reason.CLAIM_MISSING: _find_claim,
     Reason.CLAIM_MISMATCH: _find_claim,
     Reason.ORGANIZATION_CONFLICT: _find_conflict,

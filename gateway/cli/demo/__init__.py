@@ -100,7 +100,9 @@ async def _serve(app: web.Application, address: Address) -> None:
 @click.pass_context
 def run_client(context: click.Context, gateway: str, issuer: str, timeout_seconds: float) -> None:
     """
-    Send a request that must pass and one that must not, and print the answers.
+    Try a gateway: one request must pass, one must not.
+
+    Waits until issuer and gateway are ready, and prints what came back.
 
     \b
     Example:

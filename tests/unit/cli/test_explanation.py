@@ -6,12 +6,13 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.cli.checks import is_about_token
 from gateway.cli.explain_json import build_document
 from gateway.cli.explain_text import render_text
 from gateway.cli.explanation import Situation, build_explanation
 from gateway.config.load import parse_config
 from gateway.core.decision import Allow, RequestHead, decide
-from gateway.core.errors import GatewayError
+from gateway.core.errors import GatewayError, Reason
 from gateway.core.jwks import build_key_set
 
 from .conftest import CONFIG, KEY, NOW, sign
@@ -89,6 +90,13 @@ def test_any_text_is_explained(token, path):
 def test_any_claims_are_explained(own, header, path):
     """Claims of any type, signed or as good as signed: the explanation is the decision."""
     check(situation(sign(own, **header), path))
+
+
+def test_every_reason_of_a_provider_has_its_check():
+    """A reason that the core gains must find its place here, or an explanation would end in a traceback."""
+    first, last = Reason.UNKNOWN_ISSUER.stage, Reason.KEYS_UNAVAILABLE.stage
+    of_providers = {reason for reason in Reason if first <= reason.stage <= last} - {Reason.IDENTITY_UNSAFE}
+    assert {reason for reason in Reason if is_about_token(reason)} == of_providers
 
 
 def test_providers_without_keys_are_unknown_only_if_they_matter():
