@@ -163,7 +163,9 @@ def _find_route(situation: Situation) -> Match | None:
     policy, head = situation.policy, situation.head
     try:
         path = parse_target(head.method, head.target, None).path
-        segments = split_segments(path, keep_encoded_slashes=policy.keeps_encoded_slashes) if policy.routes else ()
+        # As decide does it, which keeps the rule to itself where it refuses.
+        is_path = path != "*" and bool(policy.routes)
+        segments = split_segments(path, keep_encoded_slashes=policy.keeps_encoded_slashes) if is_path else ()
         return policy.routes.match(head.method, segments)
     except GatewayError:
         return None

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,9 +41,9 @@ headers = st.fixed_dictionaries({}, optional={"alg": text, "typ": text, "kid": t
 paths = st.sampled_from(["/", "/public/x", "/orders", "/organizations/org_1/x", "/../x", "*", ""]) | text
 
 
-def situation(token: str, path: str) -> Situation:
-    """Return the situation of a GET with that token."""
-    head = RequestHead("GET", path, [(b"Authorization", f"Bearer {token}".encode("utf-8", "replace"))])
+def situation(token: str, path: str, method: str = "GET") -> Situation:
+    """Return the situation of a request with that token."""
+    head = RequestHead(method, path, [(b"Authorization", f"Bearer {token}".encode("utf-8", "replace"))])
     return Situation(head, token, POLICY, KEYS, NOW, lambda *_: "gateway.yaml:1", lambda _: "gateway.yaml:2")
 
 
@@ -57,6 +58,7 @@ def check(one: Situation) -> None:
         assert explanation.error.reason is outcome.reason
         return
     assert explanation.outcome == outcome
+    assert explanation.match == outcome.match
     if outcome.verified is not None:
         assert explanation.decisive is not None
         assert explanation.decisive.provider is outcome.verified.provider
@@ -84,6 +86,13 @@ def unstyle(line: str) -> str:
 def test_any_text_is_explained(token, path):
     """Whatever was pasted, there is an answer and no exception."""
     check(situation(token, path))
+
+
+@pytest.mark.parametrize("path", ["/", "*", "/orders", "/orders/", "/organizations/org_1/x", "http://127.0.0.1/orders"])
+@pytest.mark.parametrize("method", ["GET", "OPTIONS", "CONNECT"])
+def test_rule_that_is_shown_is_the_one_that_decided(method, path):
+    """The explanation finds the rule by itself; it must not find another one."""
+    check(situation(sign({"scope": "read:orders"}), path, method))
 
 
 @given(claims, headers, paths)
