@@ -17,8 +17,10 @@ from gateway.core.policy import Policy
 _CHALLENGED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 
-def build_refusal(error: GatewayError, policy: Policy, *, request_id: str, is_head: bool, keep_alive: bool) -> bytes:
-    """Return the whole answer to a refused request, head and body."""
+def build_refusal(
+    error: GatewayError, policy: Policy, *, request_id: str, is_head: bool, keep_alive: bool
+) -> tuple[bytes, bytes]:
+    """Return the answer to a refused request: its head, and its body, which is empty for HEAD."""
     status = HTTPStatus(error.reason.status)
     body = json.dumps(_build_body(error, policy, request_id), separators=(",", ":"), default=str).encode("ascii")
     lines = [
@@ -40,7 +42,7 @@ def build_refusal(error: GatewayError, policy: Policy, *, request_id: str, is_he
     if not keep_alive:
         lines.append("Connection: close")
     head = "\r\n".join([*lines, "", ""]).encode("ascii")
-    return head if is_head else head + body
+    return head, b"" if is_head else body
 
 
 def _build_body(error: GatewayError, policy: Policy, request_id: str) -> dict[str, object]:

@@ -247,7 +247,7 @@ class Gateway:
         record.status = error.reason.status
         # A body that nobody reads would be read as the next request; a tunnel that was refused may hold anything.
         keep_alive = visit.connection.keep_alive and request.content.is_eof() and request.method != "CONNECT"
-        answer = build_refusal(
+        head, body = build_refusal(
             error,
             visit.runtime.settings.policy,
             request_id=record.request_id,
@@ -255,7 +255,8 @@ class Gateway:
             keep_alive=keep_alive,
         )
         if transport is not None:
-            transport.write(answer)
+            transport.write(head + body)
+        record.bytes_out = len(body)
         return keep_alive
 
     def refuse_connection(self, protocol: ClientProtocol, error: GatewayError) -> bytes:
@@ -272,10 +273,12 @@ class Gateway:
         )
         self._metrics.observe_request("", error.reason.status, "", 0.0, 0.0)
         self._metrics.count_decision(None, "deny", error.reason.word)
-        self._access_log.write(record)
-        return build_refusal(
+        head, body = build_refusal(
             error, self.runtime.settings.policy, request_id=record.request_id, is_head=False, keep_alive=False
         )
+        record.bytes_out = len(body)
+        self._access_log.write(record)
+        return head + body
 
     # --- the account -------------------------------------------------------------------------------------------------
 
@@ -285,7 +288,8 @@ class Gateway:
         record.overhead_seconds = record.duration_seconds
         observed = record.duration_seconds
         if exchange is not None:
-            record.bytes_in, record.bytes_out = exchange.bytes_in, exchange.bytes_out
+            record.bytes_in = exchange.bytes_in
+            record.bytes_out = record.bytes_out or exchange.bytes_out
             record.upstream_status = exchange.status
             record.overhead_seconds = exchange.began_at - visit.started
             record.status = record.status or exchange.status or 0

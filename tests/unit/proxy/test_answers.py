@@ -15,8 +15,9 @@ def refuse(error: GatewayError, **changed: object) -> tuple[dict[str, str], byte
     """Return the fields and the body of the answer; the status is the field ``:status``."""
     options = {"is_head": False, "keep_alive": True, "detail": "reason"} | changed
     policy = Policy((), Forwarding(host=None), error_detail=options.pop("detail"), realm="api")
-    head, _, body = build_refusal(error, policy, request_id="id-1", **options).partition(b"\r\n\r\n")
-    status, *lines = head.decode("ascii").split("\r\n")
+    head, body = build_refusal(error, policy, request_id="id-1", **options)
+    assert head.endswith(b"\r\n\r\n")
+    status, *lines = head.decode("ascii")[:-4].split("\r\n")
     fields = dict(line.split(": ", 1) for line in lines)
     assert len(fields) == len(lines)
     return {":status": status.split(" ")[1], **fields}, body
