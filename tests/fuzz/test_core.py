@@ -279,9 +279,8 @@ def test_folding_is_idempotent(name):
 
 # --- the target matched is the target forwarded
 
-pieces = st.sampled_from(
-    "/ // a admin . .. %2e %2E%2e %2f %5C ; ;x %3b %00 %25 %252e ? é %C3%A9 %C0%AF \\ # % %0a ~".split(" ")
-)
+ESCAPES = ("%2e", "%2E%2e", "%2f", "%5C", "%3b", "%00", "%25", "%252e", "%C3%A9", "%C0%AF", "%0a", "%61dmin", "%")
+pieces = st.sampled_from((*ESCAPES, "/", "//", "a", "admin", ".", "..", ";", ";x", "?", "é", "\\", "#", "~"))
 
 
 def walk(path: str) -> list[str]:
