@@ -31,7 +31,7 @@ from .pages import (
 
 README = ROOT / "README.md"
 # Blocks that other tests of this folder run, by the role that stands behind their language.
-OWN_TESTS = {"identity=api", "identity=organization", "identity=oidc", "log", "output", "python reader", "node reader"}
+OWN_TESTS = {"identity=api", "identity=organization", "reader", "base64url"}
 # What a file of the pages may refer to.
 VARIABLES = {**ENVIRONMENT, "API": "https://my-api.example"}
 
