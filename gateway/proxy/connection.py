@@ -1,0 +1,345 @@
+"""
+One connection to the upstream: exchanges one after the other, each streamed both ways.
+
+    begin · write … finish   |   read_head … read_body   |   then again, or take_over after a 101, or abort
+
+The reading and the writing half may be two tasks. Writing never fails: whatever goes wrong is raised by the reading
+half, once what had arrived before is read, because an upstream may answer before it has taken the whole request (and
+then close). How bytes become a response is ``reader``'s business; this file knows transports, buffers and time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from collections.abc import Callable
+from typing import cast
+
+from gateway.core.errors import Reason, UpstreamFailed
+from gateway.core.fields import Field
+from gateway.proxy.address import has_proper_end
+from gateway.proxy.deadline import Deadline
+from gateway.proxy.reader import ResponseReader
+from gateway.proxy.response import Framing, ResponseHead, build_failure
+from gateway.proxy.sink import Sink
+
+# Above this, the upstream waits for the client. One read of uvloop is 250 KB, so it is also what a connection may hold.
+HIGH_WATER_BYTES = 256 * 1024
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """
+    A connection of HTTP/1.1 to the upstream, for one exchange at a time.
+
+    ``is_reused`` says that the connection has carried an exchange before this one; ``has_received``, that a byte of
+    this exchange's response has arrived.
+    """
+
+    _transport: asyncio.Transport
+    _poll: select.poll
+
+    def __init__(
+        self,
+        *,
+        head_timeout_seconds: float,
+        idle_timeout_seconds: float,
+        on_lost: Callable[[UpstreamConnection], None] | None = None,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._head_seconds = head_timeout_seconds
+        self._idle_seconds = idle_timeout_seconds
+        self._on_lost = on_lost
+        self._reader: ResponseReader | None = None
+        self._sink: Sink | None = None
+        self._error: UpstreamFailed | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._drainer: asyncio.Future[None] | None = None
+        self._deadline = Deadline(self._loop, self._time_out)
+        self._is_finished = False
+        self._is_lost = False
+        self._is_writing_paused = False
+        self._is_reading_paused = False
+        self._is_written = False
+        self.is_connected = False
+        self.is_reused = False
+        self.has_received = False
+
+    def begin(self, method: bytes, *, asks_upgrade: bool = False) -> None:
+        """Begin an exchange; of the one before, nothing is left."""
+        self._reader = ResponseReader(method, asks_upgrade=asks_upgrade)
+        self._deadline.clear()
+        self._is_finished = False
+        self._is_written = False
+        self.has_received = False
+
+    def write(self, data: bytes) -> None:
+        """Send the next bytes of the request, or of the protocol that has taken over; dropped if nobody is there."""
+        self._is_written = True
+        if not self._is_lost:
+            self._transport.write(data)
+        if self._waiter is not None:
+            self._rearm()
+
+    async def drain(self) -> None:
+        """Wait until the upstream has taken enough of what was written, or will not take any more."""
+        if not self._is_writing_paused or self._is_lost:
+            return
+        self._drainer = self._loop.create_future()
+        self._rearm()
+        try:
+            await self._drainer
+        finally:
+            self._drainer = None
+            self._rearm()
+
+    def finish(self) -> None:
+        """Say that the request is written; from now on the upstream's time to answer is counted."""
+        self._is_finished = True
+        if self._waiter is not None:
+            self._rearm()
+
+    async def read_head(self) -> ResponseHead:
+        """
+        Return the next head: interim ones as they come, then the final one.
+
+        Raises:
+            UpstreamFailed: No response, none in time, or none in HTTP; the connection is closed.
+        """
+        reader = self._require_reader()
+        while not reader.heads:
+            await self._wait()
+        return reader.heads.pop(0)
+
+    async def read_body(self) -> bytes:
+        """
+        Return what has arrived of the body since the last call, decoded, or ``b""`` at its end.
+
+        Raises:
+            UpstreamFailed: The body is cut, malformed or stalled; never confuse this with its end.
+        """
+        reader = self._require_reader()
+        while True:
+            body = reader.take()
+            if body:
+                if self._is_reading_paused:
+                    self.resume_reading()
+                return body
+            if reader.is_complete:
+                return b""
+            await self._wait()
+
+    @property
+    def is_body_ready(self) -> bool:
+        """Whether ``read_body`` would return at once."""
+        reader = self._require_reader()
+        return reader.is_complete or reader.buffered > 0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the response has arrived to its last byte."""
+        return self._require_reader().is_complete
+
+    @property
+    def trailers(self) -> tuple[Field, ...]:
+        """The response's trailer fields, once its body has ended."""
+        return self._require_reader().trailers
+
+    @property
+    def is_reusable(self) -> bool:
+        """Whether this exchange is over on both sides, to the byte, and the upstream lets another follow."""
+        reader = self._reader
+        return (
+            reader is not None
+            and reader.is_complete
+            and not reader.has_surplus
+            and reader.final is not None
+            and reader.final.keep_alive
+            and self._is_finished
+            and not (self._is_lost or self._is_writing_paused or self._is_reading_paused)
+            and self._error is None
+            and not self._transport.is_closing()
+        )
+
+    @property
+    def is_stale(self) -> bool:
+        """
+        Whether the upstream ended a reused connection before a byte of a response: the one case for a retry.
+
+        RFC 9112, section 9.3.1: only of an idempotent method; and only without a body, which is gone by then.
+        """
+        has_timed_out = self._error is not None and self._error.reason is Reason.UPSTREAM_TIMEOUT
+        return self.is_reused and self._is_lost and not self.has_received and not has_timed_out
+
+    @property
+    def is_quiet(self) -> bool:
+        """
+        Whether the connection is open and nothing has arrived on it since its last exchange.
+
+        The loop may not have read yet what the kernel has, and a late byte (behind a 204, behind a length) that is read
+        after the next request was written would be the next caller's answer. So the kernel is asked: 0.3 µs.
+        """
+        return self._error is None and not self._is_lost and not self._poll.poll(0)
+
+    def rest(self, idle_seconds: float) -> None:
+        """Lie idle for that long; any byte, the connection's end or the time's end closes it."""
+        self._reader = None
+        self.is_reused = True
+        self._deadline.set(idle_seconds)
+
+    def take_over(self, sink: Sink) -> None:
+        """Give what follows on the connection to a sink, beginning with what has arrived; time is then its business."""
+        leftover = self._require_reader().take()
+        if self._is_reading_paused:
+            self.resume_reading()
+        if leftover:
+            sink.feed_data(leftover)
+        if self._is_lost:
+            sink.connection_lost(None)
+            return
+        self._sink = sink
+        self._deadline.clear()
+
+    def pause_reading(self) -> None:
+        """Let the upstream wait."""
+        self._is_reading_paused = True
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Let the upstream go on."""
+        self._is_reading_paused = False
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def close(self) -> None:
+        """Close the connection after what was written."""
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Close the connection now, if there is one yet."""
+        self._is_lost = True
+        if self.is_connected:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self.is_connected = True
+        self._poll = select.poll()
+        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+
+    def data_received(self, data: bytes) -> None:
+        if self._sink is not None:
+            self._sink.feed_data(data)
+            return
+        reader = self._reader
+        if reader is None or not self._is_written:
+            self._fail(build_failure("The upstream sent bytes that nobody had asked for."))
+            return
+        self.has_received = True
+        try:
+            reader.feed(data)
+        except UpstreamFailed as error:
+            self._fail(error)
+            return
+        if reader.buffered > HIGH_WATER_BYTES and not self._is_reading_paused:
+            self.pause_reading()
+        # Bytes that yield nothing wake nobody: each wait begins a new time, and a head could drip for ever.
+        if self._waiter is not None and (reader.heads or reader.buffered or reader.is_complete):
+            _wake(self._waiter)
+
+    def eof_received(self) -> None:
+        # asyncio closes the transport after this, but only after what we have written; so the end is noted here.
+        self._is_lost = True
+        if self._sink is not None:
+            return
+        try:
+            self._feed_eof()
+        except UpstreamFailed as error:
+            self._fail(error)
+            return
+        self._wake_all()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._is_lost = True
+        self._deadline.stop()
+        if self._sink is not None:
+            self._sink.connection_lost(exc)
+        elif self._error is None:
+            self._error = build_failure("The upstream's connection broke.", str(exc))
+            self._error.__cause__ = exc
+        self._wake_all()
+        if self._on_lost is not None:
+            self._on_lost(self)
+
+    def pause_writing(self) -> None:
+        self._is_writing_paused = True
+        if self._sink is not None:
+            self._sink.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._is_writing_paused = False
+        if self._sink is not None:
+            self._sink.resume_writing()
+        if self._drainer is not None:
+            _wake(self._drainer)
+
+    def _require_reader(self) -> ResponseReader:
+        if self._reader is None:
+            raise RuntimeError("no exchange was begun on this connection")
+        return self._reader
+
+    async def _wait(self) -> None:
+        if self._error is not None:
+            raise self._error
+        self._waiter = self._loop.create_future()
+        self._rearm()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+            self._rearm()
+
+    def _wake_all(self) -> None:
+        for waiter in (self._waiter, self._drainer):
+            if waiter is not None:
+                _wake(waiter)
+
+    def _fail(self, error: UpstreamFailed) -> None:
+        if self._error is None:
+            self._error = error
+        self.abort()
+        self._wake_all()
+
+    def _time_out(self) -> None:
+        self._fail(UpstreamFailed(Reason.UPSTREAM_TIMEOUT, "The upstream took too long."))
+
+    def _feed_eof(self) -> None:
+        """Let the reader judge the end of the connection; TLS must have ended too, or anybody may have cut the body."""
+        if self._reader is None:
+            raise build_failure("The upstream closed an idle connection.")
+        final = self._reader.final
+        if final is not None and final.framing is Framing.CLOSE and not has_proper_end(self._transport):
+            raise build_failure("The upstream's TLS connection was cut.")
+        self._reader.feed_eof()
+
+    def _rearm(self) -> None:
+        """
+        Set the time for what is waited for now, of which every byte written begins a new one.
+
+        The final head has a time of its own, from the end of the request (or the last interim head) on. The rest is
+        idleness: of an upstream that takes no request or sends no body. Who does not read is no reason to blame it.
+        """
+        is_answered = self._reader is not None and self._reader.final is not None
+        if self._is_lost:
+            self._deadline.clear()
+        elif self._waiter is not None and (is_answered or self._is_finished):
+            self._deadline.set(self._idle_seconds if is_answered else self._head_seconds)
+        elif self._drainer is not None:
+            self._deadline.set(self._idle_seconds)
+        else:
+            self._deadline.clear()
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

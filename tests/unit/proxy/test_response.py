@@ -1,0 +1,274 @@
+"""The head of an upstream's response: what is read, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.core.errors import Reason, UpstreamFailed
+from gateway.proxy.response import (
+    MAX_FIELDS,
+    MAX_HEAD_BYTES,
+    Framing,
+    ResponseHead,
+    check_start,
+    parse_response_head,
+)
+
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+def parse(head: bytes, method: bytes = b"GET") -> ResponseHead:
+    return parse_response_head(head, method)
+
+
+def refuse(head: bytes, method: bytes = b"GET") -> UpstreamFailed:
+    with pytest.raises(UpstreamFailed) as caught:
+        parse_response_head(head, method)
+    assert caught.value.reason is Reason.UPSTREAM_BAD_RESPONSE
+    return caught.value
+
+
+def test_fields_are_kept_as_they_came() -> None:
+    """Names in their casing, values octet by octet, equal names apart, all in order (RFC 9110, section 5.3)."""
+    head = parse(
+        OK + b"X-ODD-case: caf\xe9 \xff\r\nSet-Cookie: a=1\r\nset-cookie: b=2\r\nEmpty:\r\nTab: a\tb\r\n"
+        b"Content-Length: 0\r\nContent-Encoding: gzip\r\n\r\n"
+    )
+    assert head.fields == (
+        (b"X-ODD-case", b"caf\xe9 \xff"),
+        (b"Set-Cookie", b"a=1"),
+        (b"set-cookie", b"b=2"),
+        (b"Empty", b""),
+        (b"Tab", b"a\tb"),
+        (b"Content-Length", b"0"),
+        (b"Content-Encoding", b"gzip"),
+    )
+
+
+def test_blanks_around_a_value_are_not_of_it() -> None:
+    """RFC 9112, section 5: optional whitespace belongs to the line."""
+    head = parse(OK + b"A: \t b c \t \r\nContent-Length: 3 \r\n\r\n")
+    assert head.fields == ((b"A", b"b c"), (b"Content-Length", b"3"))
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"HTTP/1.1 200 OK", b"OK"),
+        (b"HTTP/1.1 404 Nothing \xe0 here\t(yet)", b"Nothing \xe0 here\t(yet)"),
+        (b"HTTP/1.1 200 ", b""),
+        (b"HTTP/1.1 200", b""),
+    ],
+    ids=["plain", "obs-text", "empty", "left out"],
+)
+def test_reason_is_kept(line: bytes, reason: bytes) -> None:
+    """The reason phrase passes octet by octet (RFC 9112, section 4)."""
+    assert parse(line + b"\r\n\r\n").reason == reason
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"HTTP/2.0 200 OK",
+        b"HTTP/0.9 200 OK",
+        b"HTTP/1.2 200 OK",
+        b"HTTP/1.10 200 OK",
+        b"http/1.1 200 OK",
+        b"ICY 200 OK",
+        b"RTSP/1.0 200 OK",
+        b"HTTP/1.1 000 OK",
+        b"HTTP/1.1 099 OK",
+        b"HTTP/1.1 600 OK",
+        b"HTTP/1.1 999 OK",
+        b"HTTP/1.1 99 OK",
+        b"HTTP/1.1 1000 OK",
+        b"HTTP/1.1 2x0 OK",
+        b"HTTP/1.1 +20 OK",
+        b"HTTP/1.1  200 OK",
+        b"HTTP/1.1\t200 OK",
+        b"HTTP/1.1 200\tOK",
+        b"HTTP/1.1 200 a\x00b",
+        b"HTTP/1.1 200 a\x01b",
+        b"HTTP/1.1 200 a\x7fb",
+        b"HTTP/1.1 200 a\rb",
+        b"HTTP/1.1 200 a\nb",
+        b"\r\nHTTP/1.1 200 OK",
+        b"\nHTTP/1.1 200 OK",
+        b"HTTP/1.1 101 Switching",
+    ],
+)
+def test_malformed_status_line_is_refused(line: bytes) -> None:
+    """RFC 9112, section 4: HTTP/1.0 or 1.1, a status of 100 to 599, no control octet; a 101 names its protocol."""
+    refuse(line + b"\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"A: b\nC: d\r\n",
+        b"A: b\r\n\n",
+        b"A: b\r\n folded\r\n",
+        b" A: b\r\n",
+        b"A: b\rc\r\n",
+        b"A: b\r\r\n",
+        b"A: b\x00c\r\n",
+        b"A: b\x01c\r\n",
+        b"A: b\x7fc\r\n",
+        b"A : b\r\n",
+        b"A\t: b\r\n",
+        b"A b: c\r\n",
+        b"No colon\r\n",
+        b": b\r\n",
+        b"\xe9: b\r\n",
+        b"A\x00: b\r\n",
+    ],
+)
+def test_malformed_field_is_refused(lines: bytes) -> None:
+    """RFC 9112, section 5: bare LF, bare CR, NUL, folds and whatever is no token before the colon."""
+    refuse(OK + lines + b"Content-Length: 0\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n",
+        b"Content-Length: 3\r\nContent-Length: 4\r\n",
+        b"Content-Length: 3\r\ncontent-length: 3\r\n",
+        b"Content-Length: 3, 3\r\n",
+        b"Content-Length: +3\r\n",
+        b"Content-Length: -3\r\n",
+        b"Content-Length: 0x3\r\n",
+        b"Content-Length: 3 4\r\n",
+        b"Content-Length: 3.0\r\n",
+        b"Content-Length: 1_0\r\n",
+        b"Content-Length: \xb2\r\n",
+        b"Content-Length:\r\n",
+        b"Content-Length: 99999999999999999999999\r\n",
+        b"Transfer-Encoding: gzip\r\n",
+        b"Transfer-Encoding: gzip, chunked\r\n",
+        b"Transfer-Encoding: chunked, gzip\r\n",
+        b"Transfer-Encoding: chunked, chunked\r\n",
+        b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding: identity\r\n",
+        b"Transfer-Encoding: identity\r\nContent-Length: 3\r\n",
+        b"Transfer-Encoding: xchunked\r\n",
+        b"Transfer-Encoding: chunked;q=1\r\n",
+        b'Transfer-Encoding: "chunked"\r\n',
+        b"Transfer-Encoding: , chunked\r\n",
+        b"Transfer-Encoding:\r\n",
+    ],
+)
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"])
+def test_ambiguous_framing_is_refused(lines: bytes, method: bytes) -> None:
+    """RFC 9112, section 6.3: of two readings of where a body ends, none is right; to a HEAD too."""
+    refuse(OK + lines + b"\r\n", method)
+
+
+def test_transfer_encoding_with_http_1_0_is_refused() -> None:
+    """RFC 9112, section 6.1: the framing is faulty."""
+    error = refuse(b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    assert "HTTP/1.0" in error.description
+
+
+@pytest.mark.parametrize(
+    ("head", "method", "framing", "length"),
+    [
+        (OK + b"Content-Length: 7\r\n", b"GET", Framing.LENGTH, 7),
+        (OK + b"Content-Length: 0007\r\n", b"GET", Framing.LENGTH, 7),
+        (OK + b"Content-Length: 0\r\n", b"GET", Framing.NONE, 0),
+        (OK + b"Content-Length: 7\r\n", b"HEAD", Framing.NONE, 7),
+        (OK + b"transfer-encoding: Chunked \r\n", b"GET", Framing.CHUNKED, None),
+        (OK + b"Transfer-Encoding: chunked\r\n", b"HEAD", Framing.NONE, None),
+        (OK, b"GET", Framing.CLOSE, None),
+        (OK, b"HEAD", Framing.NONE, None),
+        (b"HTTP/1.0 200 OK\r\n", b"GET", Framing.CLOSE, None),
+        (b"HTTP/1.1 204 No Content\r\n", b"GET", Framing.NONE, None),
+        (b"HTTP/1.1 204 No Content\r\nContent-Length: 7\r\n", b"GET", Framing.NONE, 7),
+        (b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n", b"GET", Framing.NONE, None),
+        (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n", b"GET", Framing.NONE, 7),
+        (b"HTTP/1.1 205 Reset Content\r\nContent-Length: 7\r\n", b"GET", Framing.LENGTH, 7),
+        (b"HTTP/1.1 103 Early Hints\r\nContent-Length: 7\r\n", b"GET", Framing.NONE, 7),
+        (b"HTTP/1.1 101 S\r\nUpgrade: x\r\nConnection: upgrade\r\n", b"GET", Framing.CLOSE, None),
+    ],
+)
+def test_framing(head: bytes, method: bytes, framing: Framing, length: int | None) -> None:
+    """RFC 9112, section 6.3: HEAD, 1xx, 204 and 304 have no body whatever their fields say."""
+    parsed = parse(head + b"\r\n", method)
+    assert (parsed.framing, parsed.length) == (framing, length)
+
+
+@pytest.mark.parametrize(
+    ("version", "options", "keep_alive"),
+    [
+        (b"1.1", b"", True),
+        (b"1.1", b"Connection: close\r\n", False),
+        (b"1.1", b"Connection: X-A, CLOSE\r\n", False),
+        (b"1.1", b"Connection: keep-alive\r\nConnection: close\r\n", False),
+        (b"1.1", b"Connection: X-A\r\n", True),
+        (b"1.0", b"", False),
+        (b"1.0", b"Connection: Keep-Alive\r\n", True),
+        (b"1.0", b"Connection: keep-alive, close\r\n", False),
+    ],
+)
+def test_keep_alive(version: bytes, options: bytes, keep_alive: bool) -> None:
+    """RFC 9112, section 9.3: 1.1 unless closed, 1.0 if asked for; `close` wins."""
+    assert parse(b"HTTP/" + version + b" 200 OK\r\nContent-Length: 1\r\n" + options + b"\r\n").keep_alive is keep_alive
+
+
+def test_body_until_close_is_never_kept_alive() -> None:
+    """The end of such a body is the end of the connection, whatever ``Connection`` says."""
+    assert not parse(OK + b"Connection: keep-alive\r\n\r\n").keep_alive
+
+
+def test_upgrade_offer_beside_an_answer_is_no_upgrade() -> None:
+    """Apache offers ``Upgrade: h2,h2c`` with its answers; only a 101 is a switch."""
+    head = parse(OK + b"Upgrade: h2,h2c\r\nConnection: Upgrade, Keep-Alive\r\nContent-Length: 3\r\n\r\n")
+    assert (head.framing, head.keep_alive, head.is_interim) == (Framing.LENGTH, True, False)
+
+
+@pytest.mark.parametrize(("status", "is_interim"), [(100, True), (102, True), (103, True), (101, False), (200, False)])
+def test_interim(status: int, is_interim: bool) -> None:
+    """RFC 9110, section 15.2: after a 1xx another head follows; after a 101 another protocol."""
+    fields = b"Upgrade: x\r\nConnection: upgrade\r\n"
+    assert parse(b"HTTP/1.1 %d X\r\n" % status + fields + b"\r\n").is_interim is is_interim
+
+
+def test_too_many_fields_are_refused() -> None:
+    """The limit is exact."""
+    assert len(parse(OK + b"A: b\r\n" * MAX_FIELDS + b"\r\n").fields) == MAX_FIELDS
+    refuse(OK + b"A: b\r\n" * (MAX_FIELDS + 1) + b"\r\n")
+
+
+def test_too_large_head_is_refused() -> None:
+    """The limit is exact, and counts every octet."""
+    fitting = OK + b"A: " + b"x" * (MAX_HEAD_BYTES - len(OK) - 7) + b"\r\n\r\n"
+    assert len(fitting) == MAX_HEAD_BYTES
+    parse(fitting)
+    refuse(fitting.replace(b"A:", b"AA:"))
+
+
+@pytest.mark.parametrize("start", [b"", b"H", b"HTTP/1.", b"HTTP/1.1 200 OK\r\nA: b\r", b"HTTP/1.1 200 OK\r\nA"])
+def test_start_of_a_head_is_waited_for(start: bytes) -> None:
+    """What may still become a head is not refused."""
+    check_start(start)
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+        b"\x15\x03\x03\x00\x02\x02\x46",
+        b"<html>",
+        b"HTTP/2",
+        b"HTTP/1.1 200 OK\nA: b\n\n",
+        b"HTTP/1.1 200 OK\r\nA: b\n",
+        b"HTTP/1.1 200 OK\r\nA: " + b"x" * MAX_HEAD_BYTES,
+    ],
+    ids=["ssh", "tls alert", "html", "http/2", "lf only", "one lf", "endless"],
+)
+def test_start_of_anything_else_is_refused_at_once(start: bytes) -> None:
+    """An upstream that will never answer in HTTP/1 is not waited for until the timeout."""
+    with pytest.raises(UpstreamFailed) as caught:
+        check_start(start)
+    assert caught.value.reason is Reason.UPSTREAM_BAD_RESPONSE
