@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, ConfigDict, Discriminator, Field, PlainValidator, Tag, WithJsonSchema
+from pydantic import (
+    AliasChoices,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    Tag,
+    WithJsonSchema,
+)
 
 from gateway.config.addresses import parse_domain, parse_issuer
 from gateway.config.claims import parse_audience, parse_claim_values, parse_path, parse_requirement
@@ -36,7 +45,10 @@ Audience = Annotated[
         }
     ),
 ]
-ClaimValues = Annotated[bool | tuple[Any, ...], PlainValidator(parse_claim_values), _SCALARS]
+# Said to pydantic, for it finds no list in a union of a tuple and something else.
+_AS_WRITTEN = PlainSerializer(lambda value: list(value) if isinstance(value, tuple) else value)
+ClaimValues = Annotated[bool | tuple[Any, ...], PlainValidator(parse_claim_values), _AS_WRITTEN, _SCALARS]
+RequiredValues = Annotated[str | tuple[Any, ...], PlainValidator(parse_requirement), _AS_WRITTEN, _SCALARS]
 
 
 def _show_audience(schema: dict[str, Any]) -> None:
@@ -142,7 +154,7 @@ class RouteEntry(Section):
     )
     scopes: _Scopes | None = option("Scopes that a token must have, all of them.", default=None)
     any_scope: _Scopes | None = option("Scopes of which a token must have one.", default=None)
-    require: dict[str, Annotated[str | tuple[Any, ...], PlainValidator(parse_requirement), _SCALARS]] = option(
+    require: dict[str, RequiredValues] = option(
         'Claims with a value, a list of values, or "{name}" for what the path captures.', default={}
     )
     providers: Texts | None = option("Names of the providers whose tokens are accepted.", default=None)

@@ -38,21 +38,21 @@ _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     ("streams",): StreamsSection,
 }
 
-# Keys that people bring from elsewhere, and what they are called here.
+# Keys that people bring from elsewhere, what they are called here, and what to know of it.
 _MENDED = {
-    "applicationId": "written applicationID: capital I, capital D",
-    "applicationid": "written applicationID: capital I, capital D",
-    "application_id": "written applicationID",
-    "aud": "written applicationID, or audience",
-    "audiences": "written applicationID, or audience; it takes a list",
-    "algorithms": "written algorithm; it takes a list",
-    "issuers": "written issuer; it takes a list",
-    "jwks_uri": "written jwks",
-    "jwksUri": "written jwks",
-    "jwks_url": "written jwks",
-    "jwksUrl": "written jwks",
-    "scope": "written scopes: all of them, or any_scope: one of them",
-    "method": "written methods; it takes a list",
+    "applicationId": ("applicationID", "capital I, capital D"),
+    "applicationid": ("applicationID", "capital I, capital D"),
+    "application_id": ("applicationID", "capital I, capital D"),
+    "aud": ("applicationID", "or audience"),
+    "audiences": ("applicationID", "or audience; it takes a list"),
+    "algorithms": ("algorithm", "it takes a list"),
+    "issuers": ("issuer", "it takes a list"),
+    "jwks_uri": ("jwks", "with the same URL"),
+    "jwksUri": ("jwks", "with the same URL"),
+    "jwks_url": ("jwks", "with the same URL"),
+    "jwksUrl": ("jwks", "with the same URL"),
+    "scope": ("scopes", "all of them; or any_scope, one of them"),
+    "method": ("methods", "it takes a list"),
 }
 
 # What Convex's own check explains: each kind has its own way to the issuer.
@@ -73,16 +73,22 @@ _EXPECTED = {
 
 def translate(error: ValidationError) -> Iterator[Finding]:
     """Return what pydantic found, each at its path in the file."""
-    for details in error.errors(include_url=False, include_input=False):
-        path = _strip_tags(details["loc"])
-        if details["loc"][-1:] == ("[key]",):
-            yield Finding(path, f"{format_path(path)}: {_describe(details)}", is_key=True)
-        elif details["type"] == "extra_forbidden":
-            yield Finding(path, f"{format_path(path)}: {_describe_unknown(details['loc'])}", is_key=True)
-        elif details["type"] == "missing":
-            yield Finding(path[:-1], f"{format_path(path)}: missing: {_describe_missing(str(path[-1]))}")
-        else:
-            yield Finding(path, f"{format_path(path)}: {_describe(details)}")
+    details = error.errors(include_url=False, include_input=False)
+    # A key that is misspelt is one mistake, and not a missing one as well.
+    meant = {(*each["loc"][:-1], _find_meant(each["loc"])) for each in details if each["type"] == "extra_forbidden"}
+    for each in details:
+        if each["type"] != "missing" or each["loc"] not in meant:
+            yield _build_finding(each)
+
+
+def _build_finding(details: ErrorDetails) -> Finding:
+    path = _strip_tags(details["loc"])
+    where = format_path(path)
+    if details["type"] == "extra_forbidden":
+        return Finding(path, f"{where}: {_describe_unknown(details['loc'])}", is_key=True)
+    if details["type"] == "missing":
+        return Finding(path[:-1], f"{where}: missing: {_describe_missing(str(path[-1]))}")
+    return Finding(path, f"{where}: {_describe(details)}", is_key=details["loc"][-1] == "[key]")
 
 
 def _strip_tags(loc: Iterable[str | int]) -> Path:
@@ -115,19 +121,31 @@ def _describe_missing(key: str) -> str:
 
 
 def _describe_unknown(loc: Path) -> str:
-    names = tuple(step for step in loc[:-1] if isinstance(step, str))
     key = str(loc[-1])
-    kind = names[-1] if names else ""
+    # The kind of a provider stands right before its keys.
+    kind = str(loc[-2]) if len(loc) > 1 else ""
     if (kind, key) in _MISPLACED:
         return _MISPLACED[kind, key]
-    known = list(list_keys(_MODELS[names]))
-    if key in _MENDED and any(name in _MENDED[key] for name in known):
-        return f"unknown key: {_MENDED[key]}"
+    meant = _find_meant(loc)
+    if meant is None:
+        return f"unknown key: known here are {', '.join(sorted(_list_known(loc), key=str.lower))}"
+    if key in _MENDED:
+        return f"unknown key: written {meant}: {_MENDED[key][1]}"
+    return f"unknown key: did you mean {meant}?"
+
+
+def _find_meant(loc: Path) -> str | None:
+    """Return the known key that an unknown one at this place was meant for, if that can be told."""
+    key, known = str(loc[-1]), _list_known(loc)
+    if key in _MENDED and _MENDED[key][0] in known:
+        return _MENDED[key][0]
     folded = {name.lower(): name for name in known}
     close = get_close_matches(key.lower().replace("-", "_"), folded, 1)
-    if close:
-        return f"unknown key: did you mean {folded[close[0]]}?"
-    return f"unknown key: known here are {', '.join(sorted(known, key=str.lower))}"
+    return folded[close[0]] if close else None
+
+
+def _list_known(loc: Path) -> list[str]:
+    return list(list_keys(_MODELS[tuple(step for step in loc[:-1] if isinstance(step, str))]))
 
 
 def list_keys(model: type[BaseModel]) -> Iterator[str]:

@@ -69,7 +69,7 @@ def compose(text: str, name: str) -> yaml.Node | None:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line, mark.column) if mark else (0, 0)
-        raise _refuse(text, name, line, column, _describe(error, text.splitlines()[line : line + 1])) from error
+        raise _refuse(text, name, line, column, _describe(error)) from error
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
         line, column = before.count("\n"), len(before) - before.rfind("\n") - 1
@@ -94,9 +94,9 @@ _HINTS = {
 }
 
 
-def _describe(error: yaml.MarkedYAMLError, source: list[str]) -> str:
+def _describe(error: yaml.MarkedYAMLError) -> str:
     problem = str(error.problem or error.context)
-    if str(error.context).startswith("while parsing a flow") and any("{" in line for line in source):
+    if problem.endswith("but got '{'"):
         return "not YAML: braces inside of [...] or {...}: put ${NAME} and {name} in quotes there"
     if problem in _HINTS:
         return f"not YAML: {_HINTS[problem]}"

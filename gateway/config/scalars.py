@@ -158,7 +158,9 @@ def _schema(*types: str, pattern: str | None = None, **more: Any) -> WithJsonSch
 
 
 Text = Annotated[str, PlainValidator(parse_text), WithJsonSchema({"type": "string", "minLength": 1})]
-Flag = Annotated[bool, PlainValidator(parse_flag), WithJsonSchema({"type": "boolean"})]
+Flag = Annotated[
+    bool, PlainValidator(parse_flag), WithJsonSchema({"anyOf": [{"type": "boolean"}, {"enum": ["on", "off"]}]})
+]
 Count = Annotated[int, PlainValidator(parse_count), WithJsonSchema({"type": "integer", "minimum": 1})]
 Duration = Annotated[
     float,
