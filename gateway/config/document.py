@@ -150,7 +150,7 @@ class _Builder:
         if depth > MAX_DEPTH:
             raise _UnboundedError("aliases nest too deep, or one holds itself: write them out")
         if self._count > MAX_NODES:
-            raise _UnboundedError(f"aliases expand to more than {MAX_NODES} values: write fewer of them")
+            raise _UnboundedError(f"more than {MAX_NODES} values, those of aliases included: write fewer of them")
 
     def _has_tag(self, node: yaml.Node, path: Path, *expected: str) -> bool:
         if node.tag in expected:

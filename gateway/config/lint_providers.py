@@ -99,25 +99,21 @@ def _is_shared(issuer: str) -> bool:
 
 
 def _warn_of_order(entries: Mapping[int, AnyEntry]) -> Iterator[Finding]:
-    names = name_providers(entries.values())
-    compiled = [
-        (index, compile_provider(entry, name), compile_key_source(entry, name, FilePath()))
-        for (index, entry), name in zip(entries.items(), names, strict=True)
-    ]
-    for place, (index, provider, source) in enumerate(compiled):
-        for earlier_index, earlier, earlier_source in compiled[:place]:
-            if _has_same_keys(earlier_source, source) and _takes_all(earlier, provider):
-                message = f"never reached: providers[{earlier_index}] takes all of its tokens first: remove one of them"
-                yield Finding(("providers", index), f"providers[{index}]: {message}", Severity.WARNING)
-                break
+    earlier: dict[tuple[object, ...], list[tuple[int, Provider]]] = {}
+    for (index, entry), name in zip(entries.items(), name_providers(entries.values()), strict=True):
+        provider, source = compile_provider(entry, name), compile_key_source(entry, name, FilePath())
+        # With other keys it is another provider, whatever its rules.
+        same_keys = earlier.setdefault(_identify_keys(source), [])
+        taker = next((place for place, other in same_keys if _takes_all(other, provider)), None)
+        if taker is not None:
+            message = f"never reached: providers[{taker}] takes all of its tokens first: remove one of them"
+            yield Finding(("providers", index), f"providers[{index}]: {message}", Severity.WARNING)
+        same_keys.append((index, provider))
 
 
-def _has_same_keys(one: KeySourceSettings, other: KeySourceSettings) -> bool:
-    places = (
-        (source.key_set and source.key_set.generation, source.path, source.url, source.discovery_url)
-        for source in (one, other)
-    )
-    return next(places) == next(places)
+def _identify_keys(source: KeySourceSettings) -> tuple[object, ...]:
+    generation = source.key_set.generation if source.key_set else None
+    return (generation, source.path, source.url, source.discovery_url)
 
 
 def _takes_all(earlier: Provider, later: Provider) -> bool:

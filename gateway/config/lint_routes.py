@@ -24,7 +24,7 @@ def lint_routes(sound: Sound) -> Iterator[Finding]:
         if names is not None:
             yield from _check_providers(index, entry, names)
     whole = {index: entry for index, entry in sound.routes.items() if ("routes", index) not in sound.partial}
-    yield from _check_order(whole)
+    yield from check_order(whole)
 
 
 def _check_captures(index: int, entry: RouteEntry) -> Iterator[Finding]:
@@ -60,22 +60,42 @@ def _check_providers(index: int, entry: RouteEntry, names: frozenset[str]) -> It
             )
 
 
-def _check_order(routes: Mapping[int, RouteEntry]) -> Iterator[Finding]:
+def check_order(routes: Mapping[int, RouteEntry]) -> Iterator[Finding]:
     """The first path that takes a request is final, its methods too: what it leaves is refused, not passed on."""
-    groups: dict[tuple[tuple[str, ...], bool], list[int]] = {}
     patterns = {index: parse_path_pattern(entry.path) for index, entry in routes.items()}
+    # Routes of one pattern stand together, at the place of the first.
+    groups: dict[tuple[tuple[str, ...], bool], list[int]] = {}
+    takers: dict[tuple[tuple[str, ...], bool], int | None] = {}
+    lanes: dict[str | None, list[int]] = {}
     for index, pattern in patterns.items():
-        group = groups.setdefault((pattern.segments, pattern.has_rest), [])
-        before = next((one[0] for one in groups.values() if one and _takes(patterns[one[0]], pattern)), None)
-        if group:
+        key = (pattern.segments, pattern.has_rest)
+        group = groups.setdefault(key, [])
+        if not group:
+            takers[key] = _find_taker(pattern, lanes, patterns)
+            lanes.setdefault(_choose_lane(pattern), []).append(index)
+        taker = takers[key]
+        if taker is None:
             yield from _check_methods(index, routes, group)
-        elif before is not None:
+        else:
             yield Finding(
                 ("routes", index, "path"),
-                f"routes[{index}].path: never reached: routes[{before}] takes all of its paths first, "
+                f"routes[{index}].path: never reached: routes[{taker}] takes all of its paths first, "
                 "whatever the method: put this one before it",
             )
         group.append(index)
+
+
+def _choose_lane(pattern: PathPattern) -> str | None:
+    """Return the first segment: only patterns with the same one, or a wildcard there, can take each other's paths."""
+    return pattern.segments[0] if pattern.segments else None
+
+
+def _find_taker(
+    pattern: PathPattern, lanes: Mapping[str | None, list[int]], patterns: Mapping[int, PathPattern]
+) -> int | None:
+    chosen = {_choose_lane(pattern), ANY_SEGMENT, None}
+    takers = (index for lane in chosen for index in lanes.get(lane, ()) if _takes(patterns[index], pattern))
+    return min(takers, default=None)
 
 
 def _check_methods(index: int, routes: Mapping[int, RouteEntry], group: list[int]) -> Iterator[Finding]:
@@ -92,9 +112,7 @@ def _check_methods(index: int, routes: Mapping[int, RouteEntry], group: list[int
 
 
 def _takes(earlier: PathPattern, later: PathPattern) -> bool:
-    """Return whether every path of the later pattern is one of the earlier."""
-    if (earlier.segments, earlier.has_rest) == (later.segments, later.has_rest):
-        return False
+    """Return whether every path of the later pattern is one of the earlier, which is another one."""
     size = len(earlier.segments)
     if len(later.segments) < size or (not earlier.has_rest and (later.has_rest or len(later.segments) > size)):
         return False

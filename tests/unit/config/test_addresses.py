@@ -37,7 +37,9 @@ FORMS = r"^expected host:port, \[::\]:port or unix:/path$"
 )
 def test_listeners(written: str, address: ListenAddress) -> None:
     """A host and a port, an address of IPv6 in brackets, or the path of a socket beside the file."""
-    assert build_listen(parse_listen(written), Path("/etc/gw")) == address
+    built = build_listen(parse_listen(written), Path("/etc/gw"))
+    assert built == address
+    assert str(built) == written.replace("unix:gateway", "unix:/etc/gw/gateway")
 
 
 @pytest.mark.parametrize(

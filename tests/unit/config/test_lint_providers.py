@@ -104,6 +104,20 @@ def test_names_are_unique(complain: Complain) -> None:
             "applicationID: {organization: x}",
             ["providers[0].applicationID[0]: expected text, or {regex: ...}: put a pattern with braces in quotes"],
         ),
+        (
+            f"applicationID: {{regex: {'a' * 4097}}}",
+            ["providers[0].applicationID[0]: the expression is longer than 4096 characters"],
+        ),
+        (
+            "allow_any_audience: maybe",
+            [
+                (
+                    "providers[0]: no applicationID: write the audiences that are yours, or "
+                    "allow_any_audience: true for tokens that were issued to anyone"
+                ),
+                "providers[0].allow_any_audience: expected true or false",
+            ],
+        ),
         ("applicationID: 5", ["providers[0].applicationID[0]: expected text: put it in quotes"]),
     ],
 )

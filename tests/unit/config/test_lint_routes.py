@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+from itertools import product
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.config.compile import compile_route
+from gateway.config.entries import RouteEntry
+from gateway.config.lint_routes import check_order
+from gateway.core.errors import RouteRefused
+from gateway.core.routes import RouteTable
 from tests.unit.config.conftest import Complain, Load
 
 
@@ -106,3 +115,50 @@ def test_a_public_route_demands_nothing(complain: Complain, key: str) -> None:
     assert problem == (
         f"11:5: error: routes[0].{name}: a public route looks at no token: remove this, or write access: required"
     )
+
+
+def test_a_taken_path_is_taken_with_every_method(complain: Complain) -> None:
+    """Each of the routes of one path is told that another path takes it first."""
+    problems = complain(tail="routes: [{path: /**}, {path: /a, methods: [GET]}, {path: /a, methods: [POST]}]\n")
+    assert [problem[: len("8:00: error: routes[0]")] for problem in problems] == [
+        "8:30: error: routes[1]",
+        "8:58: error: routes[2]",
+    ]
+
+
+SEGMENTS = st.sampled_from(["a", "b", "*", "{x}"])
+PATHS = st.builds(
+    lambda segments, rest: "/" + "/".join([*segments, *rest]),
+    st.lists(SEGMENTS, max_size=2),
+    st.sampled_from([[], ["**"], [""]]),
+).filter(lambda path: "//" not in path and path.count("{x}") < 2)
+ROUTES = st.lists(
+    st.builds(
+        lambda path, methods: RouteEntry.model_validate({"path": path} | ({"methods": methods} if methods else {})),
+        PATHS,
+        st.lists(st.sampled_from(["GET", "POST"]), max_size=2),
+    ),
+    min_size=2,
+    max_size=5,
+)
+REQUESTS = [
+    (method, segments)
+    for method in ("GET", "POST", "PUT")
+    for size in (1, 2, 3, 4)
+    for segments in product(["a", "b", "c", ""], repeat=size)
+    if "" not in segments[:-1]
+]
+
+
+@given(ROUTES)
+def test_a_route_that_is_called_unreachable_is(routes: list[RouteEntry]) -> None:
+    """Held against the table itself: no request of any short path gets to it."""
+    flagged = {finding.path[1] for finding in check_order(dict(enumerate(routes)))}
+    compiled = [compile_route(entry) for entry in routes]
+    table = RouteTable(compiled)
+    for method, segments in REQUESTS:
+        try:
+            route = table.match(method, segments).route
+        except RouteRefused:
+            continue
+        assert not any(compiled[index] is route for index in flagged)

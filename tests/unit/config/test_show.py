@@ -124,14 +124,18 @@ def test_references_that_are_text_stay_text(load: Load) -> None:
 def test_secrets_are_starred(load: Load) -> None:
     """Passwords and parameters of URLs, and key material: what is shown is pasted into tickets."""
     document = '{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}'
-    sources = ["https://user:hunter2@k.example/jwks?key=hunter2", f"{{keys: [{KEY}]}}", f"data:,{quote(document)}"]
+    sources = [
+        "https://user:hunter2@k.example/jwks?key=hunter2",
+        f"{{keys: [{KEY}, hunter2]}}",
+        f"data:,{quote(document)}",
+    ]
     text = HEAD + "providers:\n"
     for name, source in zip("abc", sources, strict=True):
         text += f"  - type: customJwt\n    issuer: {name}\n    jwks: {source}\n    audience: x\n"
     shown = json.loads(render_config(load(text), "json"))
     assert [provider["jwks"] for provider in shown["providers"]] == [
         "https://***@k.example/jwks?key=***",
-        {"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "k1", "x": "***"}]},
+        {"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "k1", "x": "***"}, "***"]},
         "data:,***",
     ]
     assert "hunter2" not in render_config(load(text))
