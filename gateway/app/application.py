@@ -186,7 +186,7 @@ class Application:
         await asyncio.sleep(timeouts.drain_delay_seconds)
         await self._site.stop()
         self._gateway.end_streams()
-        self._server.pre_shutdown()
+        self._server.end_connections()
         try:
             async with asyncio.timeout(timeouts.shutdown_seconds):
                 await self._gateway.wait_until_idle()

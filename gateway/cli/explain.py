@@ -119,10 +119,9 @@ async def _collect_keys(text: str, settings: Settings, now: float, *, is_offline
     local = [source for source in sources if source.key_set is not None or source.path is not None]
     async with Keyring(local if is_offline else sources) as keyring:
         for provider in policy.select_providers(token.issuer):
-            asked: frozenset[str] = frozenset()
+            asked: dict[str, bool] = {}
             # Asked for like the proxy does: only if this token's fate hangs on it, and once.
             while isinstance(need := verify_alone(token, provider, policy, keyring.sets, now, asked), NeedKeys):
-                await keyring.supply(need)
-                asked = frozenset({provider.name})
+                asked[provider.name] = await keyring.supply(need)
         errors = {each.provider: each.last_error or "no answer in time" for each in keyring.status()}
         return _Keys(dict(keyring.sets), dict.fromkeys(wanted, "not fetched (--offline)") | errors)

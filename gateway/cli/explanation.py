@@ -13,13 +13,12 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from gateway.cli.checks import Check, Sides, describe_sides, find_failed_check, is_about_token
-from gateway.core.decision import Allow, NeedKeys, RequestHead, decide, verify
+from gateway.core.decision import Allow, NeedKeys, RequestHead, decide, match_route, verify
 from gateway.core.errors import GatewayError, Reason
 from gateway.core.jwks import KeySet
 from gateway.core.jwt import Token, parse_token
 from gateway.core.policy import Policy
 from gateway.core.routes import Match, Route
-from gateway.core.target import parse_target, split_segments
 from gateway.core.tokens import Provider, VerifiedToken
 
 # Where something stands in the file, as "gateway.yaml:12"; a key that is not written stands where its parent does.
@@ -147,7 +146,7 @@ def read_token(text: str, policy: Policy) -> Token | None:
 def _decide(situation: Situation) -> Allow | GatewayError:
     policy = situation.policy
     try:
-        outcome = decide(situation.head, policy, situation.keys, situation.now, _list_names(policy))
+        outcome = decide(situation.head, policy, situation.keys, situation.now, _list_answers(situation))
     except GatewayError as error:
         return error
     if isinstance(outcome, NeedKeys):
@@ -155,18 +154,14 @@ def _decide(situation: Situation) -> Allow | GatewayError:
     return outcome
 
 
-def _list_names(policy: Policy) -> frozenset[str]:
-    return frozenset(provider.name for provider in policy.providers)
+def _list_answers(situation: Situation) -> Mapping[str, bool]:
+    """Every provider was asked; those without keys did not answer."""
+    return {provider.name: provider.name in situation.keys for provider in situation.policy.providers}
 
 
 def _find_route(situation: Situation) -> Match | None:
-    policy, head = situation.policy, situation.head
     try:
-        path = parse_target(head.method, head.target, None).path
-        # As decide does it, which keeps the rule to itself where it refuses.
-        is_path = path != "*" and bool(policy.routes)
-        segments = split_segments(path, keep_encoded_slashes=policy.keeps_encoded_slashes) if is_path else ()
-        return policy.routes.match(head.method, segments)
+        return match_route(situation.head, situation.policy)[1]
     except GatewayError:
         return None
 
@@ -177,7 +172,7 @@ def verify_alone(
     policy: Policy,
     keys: Mapping[str, KeySet],
     now: float,
-    asked: frozenset[str],
+    asked: Mapping[str, bool],
 ) -> VerifiedToken | NeedKeys | GatewayError:
     """Return what one provider says of a token, as if the file had no other."""
     try:
@@ -194,7 +189,7 @@ def _ask_providers(token: Token, situation: Situation) -> tuple[ProviderResult, 
 
 def _ask_provider(token: Token, provider: Provider, index: int, situation: Situation) -> ProviderResult:
     policy, keys, now = situation.policy, situation.keys, situation.now
-    outcome = verify_alone(token, provider, policy, keys, now, _list_names(policy))
+    outcome = verify_alone(token, provider, policy, keys, now, _list_answers(situation))
     error = outcome if isinstance(outcome, GatewayError) else None
     checks = tuple(
         CheckResult(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from gateway.core.credentials import extract_bearer_token
 from gateway.core.errors import Attempt, GatewayError, Reason, RequestRefused, RouteRefused, TokenRefused, Unavailable
@@ -34,6 +35,7 @@ REFUSED_METHODS = frozenset({"CONNECT", "TRACE"})
 _PLAIN_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 KEYS_RETRY_SECONDS = 5
+NOBODY_ASKED: Mapping[str, bool] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +77,19 @@ def decide(
     policy: Policy,
     keys: Mapping[str, KeySet],
     now: float,
-    asked: frozenset[str] = frozenset(),
+    asked: Mapping[str, bool] = NOBODY_ASKED,
 ) -> Allow | NeedKeys:
     """
     Decide on one request.
 
     ``keys`` maps a provider's name to its usable set; one without an entry has no keys now. ``now`` is in seconds
-    since the epoch. ``asked`` names the providers whose keys were asked for on behalf of this request already: for
-    those, no key is the last word.
+    since the epoch. ``asked`` names the providers that were asked for keys on behalf of this request already, and says
+    whether the issuer's last word was an answer: if so, no key is the last word, else it is an outage.
 
     Raises:
         GatewayError: The refusal; of several providers' the one that got furthest, with all ``attempts``.
     """
-    target = _read_target(head)
-    match = _match_route(head.method, target, policy)
+    target, match = match_route(head, policy)
     text = None if match.access is Access.PUBLIC else extract_bearer_token(head.fields)
     if text is None:
         if match.access is Access.REQUIRED:
@@ -135,11 +136,20 @@ def _read_target(head: RequestHead) -> Target:
     return parse_target(head.method, head.target, hosts[0].decode("latin-1") if hosts else None)
 
 
-def _match_route(method: str, target: Target, policy: Policy) -> Match:
+def match_route(head: RequestHead, policy: Policy) -> tuple[Target, Match]:
+    """
+    Return what a request asks for, and the rule that it falls under.
+
+    Raises:
+        RequestRefused: ``ambiguous_path`` or ``malformed_request``.
+        RouteRefused: ``method_not_allowed`` or ``no_route``.
+    """
+    target = _read_target(head)
     # "OPTIONS *" is about the server, and where the path decides nothing, no path is ambiguous.
     if target.path == "*" or not policy.routes:
-        return policy.routes.match(method, ())
-    return policy.routes.match(method, split_segments(target.path, keep_encoded_slashes=policy.keeps_encoded_slashes))
+        return target, policy.routes.match(head.method, ())
+    segments = split_segments(target.path, keep_encoded_slashes=policy.keeps_encoded_slashes)
+    return target, policy.routes.match(head.method, segments)
 
 
 def _list_scopes(match: Match) -> tuple[str, ...]:
@@ -151,7 +161,7 @@ def verify(
     policy: Policy,
     keys: Mapping[str, KeySet],
     now: float,
-    asked: frozenset[str] = frozenset(),
+    asked: Mapping[str, bool] = NOBODY_ASKED,
 ) -> VerifiedToken | NeedKeys:
     """
     Return what a token proves by the rules of the first provider, in file order, that takes it.
@@ -167,7 +177,7 @@ def verify(
     wish: NeedKeys | None = None
     for provider in providers:
         try:
-            outcome = _verify_for(token, provider, keys.get(provider.name), now, may_ask=provider.name not in asked)
+            outcome = _verify_for(token, provider, keys.get(provider.name), now, asked.get(provider.name))
         except GatewayError as error:
             attempts.append(Attempt(provider.name, error))
             continue
@@ -194,19 +204,19 @@ def _build_unknown_issuer(token: Token, policy: Policy) -> TokenRefused:
 
 
 def _verify_for(
-    token: Token, provider: Provider, keys: KeySet | None, now: float, *, may_ask: bool
+    token: Token, provider: Provider, keys: KeySet | None, now: float, has_answered: bool | None
 ) -> VerifiedToken | NeedKeys:
     check_typ(token, provider)
     check_algorithm(token, provider)
-    if keys is None:
-        if may_ask:
+    if keys is None or (token.kid is not None and not keys.has_kid(token.kid)):
+        if has_answered is None:
             return NeedKeys(provider.name, token.kid)
-        raise Unavailable(
-            Reason.KEYS_UNAVAILABLE,
-            "The keys of the token's issuer are not available.",
-            retry_after_seconds=KEYS_RETRY_SECONDS,
-        )
-    if may_ask and token.kid is not None and not keys.has_kid(token.kid):
-        return NeedKeys(provider.name, token.kid)
+        # The issuer may have rotated its keys; that we cannot ask it is not the caller's fault.
+        if keys is None or not has_answered:
+            raise Unavailable(
+                Reason.KEYS_UNAVAILABLE,
+                "The keys of the token's issuer are not available.",
+                retry_after_seconds=KEYS_RETRY_SECONDS,
+            )
     verify_signature(token, select_keys(token, keys))
     return check_claims(token, provider, now)

@@ -83,16 +83,21 @@ class Keyring:
         """Return what is known of each provider's keys, in file order."""
         return tuple(source.status() for source in self._sources.values())
 
-    async def supply(self, need: NeedKeys) -> None:
-        """Wait, no longer than the provider's timeout, while there is something to wait for. Never raises."""
+    async def supply(self, need: NeedKeys) -> bool:
+        """
+        Wait, no longer than the provider's timeout, while there is something to wait for. Never raises.
+
+        Return whether the issuer's last word was an answer; without one, a key that is not there may yet exist.
+        """
         source = self._sources.get(need.provider)
         if source is None:
-            return
+            return False
         try:
             async with asyncio.timeout(source.settings.timeout_seconds):
                 await source.supply(need.kid)
         except TimeoutError:
-            pass
+            return False
+        return source.is_answering
 
     async def reload(self, settings: Sequence[KeySourceSettings]) -> None:
         """

@@ -152,6 +152,11 @@ class KeySource:
         if self._failures == 0 and not self._has_kid(kid):
             self._unknown_kids.record_missed(kid, self._clock.now())
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether the last fetch brought usable keys; keys that stand in the file always do."""
+        return self.has_loaded and self._failures == 0
+
     def status(self) -> SourceStatus:
         """Return what is known of the keys now."""
         return SourceStatus(

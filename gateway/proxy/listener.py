@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
@@ -56,6 +56,11 @@ class ClientServer(web.Server):
     def __call__(self) -> ClientProtocol:
         """Return the protocol of a new connection."""
         return ClientProtocol(self, asyncio.get_running_loop())
+
+    def end_connections(self) -> None:
+        """End idle connections now, and the others after the request that they serve."""
+        for connection in self.connections:
+            cast("ClientProtocol", connection).end_soon()
 
 
 class _TunnelParser:
@@ -119,6 +124,14 @@ class ClientProtocol(web.RequestHandler):
         elif self._head_timer is None:
             seconds = self._gateway.timeouts.header_read_seconds
             self._head_timer = self._loop.call_later(seconds, self._refuse_slow_head)
+
+    def end_soon(self) -> None:
+        """End this connection as soon as no request is served on it."""
+        # aiohttp's own close leaves an idle transport open until its last shutdown.
+        if self._waiter is not None:
+            self.force_close()
+        else:
+            self.close()
 
     def _stop_head_timer(self) -> None:
         if self._head_timer is not None:

@@ -54,9 +54,9 @@ class Runtime:
 
 
 class Supply(Protocol):
-    """Asks a provider for keys on behalf of a request."""
+    """Asks a provider for keys on behalf of a request, and returns whether its issuer answered."""
 
-    async def __call__(self, need: NeedKeys) -> None: ...
+    async def __call__(self, need: NeedKeys) -> bool: ...
 
 
 @dataclass(slots=True)
@@ -166,15 +166,14 @@ class Gateway:
     async def _decide(self, visit: _Visit) -> Allow:
         request, runtime = visit.request, visit.runtime
         head = RequestHead(request.method, request.raw_path, request.raw_headers)
-        asked: frozenset[str] = frozenset()
+        asked: dict[str, bool] = {}
         while True:
             began = time.perf_counter()
             outcome = decide(head, runtime.settings.policy, runtime.keys, self._clock(), asked)
             if isinstance(outcome, Allow):
                 self._note_allowed(visit, outcome, time.perf_counter() - began)
                 return outcome
-            await runtime.supply(outcome)
-            asked |= {outcome.provider}
+            asked[outcome.provider] = await runtime.supply(outcome)
 
     def _note_allowed(self, visit: _Visit, allow: Allow, seconds: float) -> None:
         record, verified = visit.record, allow.verified

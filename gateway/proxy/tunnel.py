@@ -135,8 +135,12 @@ class Tunnel:
         self._write_upstream(self.to_upstream.pass_on(data))
 
     def lose_client(self) -> None:
-        """Take note that the client has gone."""
-        self._finish(StreamEnd.CLIENT)
+        """Take note that the client has gone; what it said last still goes to the upstream."""
+        if self._cause is None:
+            self._cause = StreamEnd.CLIENT
+            self._idle.stop()
+            self._goodbye.set(_GOODBYE_SECONDS)
+        self._upstream.close()
 
     def pause_client(self) -> None:
         """Let the upstream wait: the client reads too slowly."""

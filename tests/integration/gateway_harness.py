@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Self
 
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
-from gateway.admin.logs import configure_logging
+from gateway.admin.lines import LineWriter
+from gateway.admin.logs import LogOutput
 from gateway.app.application import Application
 from gateway.config.settings import (
     KeySourceSettings,
@@ -85,12 +88,20 @@ async def open_gateway(port: int, **changed: Any) -> AsyncIterator[Application]:
     """Open a gateway in front of the upstream on that port."""
     settings = make_settings(UpstreamSettings("http", "127.0.0.1", port), **changed)
     loaded = SimpleNamespace(settings=settings, path="gateway.yaml", warnings=())
-    output = configure_logging("critical")
-    try:
+    with open_output() as output:
         async with Application(lambda: loaded, output) as application:  # type: ignore[arg-type] # all that it reads of a file
             yield application
-    finally:
-        output.writer.close()
+
+
+@contextmanager
+def open_output() -> Iterator[LogOutput]:
+    """Open an output for access lines that nobody reads; logging itself is left as pytest has it."""
+    with Path(os.devnull).open("w") as nowhere:
+        writer = LineWriter(nowhere.fileno())
+        try:
+            yield LogOutput(writer, is_json=True, has_colour=False, has_info=True)
+        finally:
+            writer.close()
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,12 @@ from typing import Any
 import pytest
 import trustme
 
-from gateway.admin.logs import configure_logging
 from gateway.app.application import Application
 from gateway.config.problems import ConfigError
 from gateway.config.settings import ListenAddress, ListenerTLS, Settings, UpstreamSettings
 from gateway.core.routes import Access, RouteTable
 
-from .gateway_harness import RawClient, ask_once, bearer, make_settings, open_gateway
+from .gateway_harness import RawClient, ask_once, bearer, make_settings, open_gateway, open_output
 from .loop import in_loop, wait_until
 from .upstream import OK, Peer, Upstream, play_and_wait
 
@@ -40,16 +39,21 @@ class File:
         return SimpleNamespace(settings=self.settings, path="gateway.yaml", warnings=())
 
 
-def open_file(file: File) -> Application:
-    return Application(file, configure_logging("critical"))  # type: ignore[arg-type] # all that it reads of a file
+@asynccontextmanager
+async def open_file(file: File) -> AsyncIterator[Application]:
+    with open_output() as output:
+        async with Application(file, output) as application:  # type: ignore[arg-type] # all that it reads of a file
+            yield application
 
 
 @asynccontextmanager
 async def open_until_stopped(port: int, **changed: Any) -> AsyncIterator[Application]:
     """Open a gateway that the test itself stops."""
-    application = open_file(File(make_settings(UpstreamSettings("http", "127.0.0.1", port), **changed)))
-    await application.__aenter__()
-    yield application
+    with open_output() as output:
+        file = File(make_settings(UpstreamSettings("http", "127.0.0.1", port), **changed))
+        application = Application(file, output)  # type: ignore[arg-type] # all that it reads of a file
+        await application.__aenter__()
+        yield application
 
 
 @in_loop

@@ -66,9 +66,9 @@ def check(one: Situation) -> None:
 
 def decide_all(one: Situation) -> Allow | GatewayError:
     """Return what the proxy decides once every provider's keys were asked for."""
-    names = frozenset(provider.name for provider in one.policy.providers)
+    answers = {provider.name: provider.name in one.keys for provider in one.policy.providers}
     try:
-        outcome = decide(one.head, one.policy, one.keys, one.now, names)
+        outcome = decide(one.head, one.policy, one.keys, one.now, answers)
     except GatewayError as error:
         return error
     assert isinstance(outcome, Allow)

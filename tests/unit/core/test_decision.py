@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from types import MappingProxyType
 
 import pytest
 
 from gateway.core.decision import (
     KEYS_RETRY_SECONDS,
+    NOBODY_ASKED,
     REFUSED_METHODS,
     Allow,
     NeedKeys,
@@ -36,13 +38,16 @@ from tests.signing import (
 KEYS = {"main": make_key_set(make_key())}
 
 
-def allow(head, policy=None, keys=None, now=NOW, asked=frozenset()):
+def allow(head, policy=None, keys=None, now=NOW, asked=NOBODY_ASKED):
     outcome = decide(head, policy or make_policy(), KEYS if keys is None else keys, now, asked)
     assert isinstance(outcome, Allow)
     return outcome
 
 
-def refuse(reason, head, policy=None, keys=None, now=NOW, asked=frozenset({"main"})):
+ASKED = MappingProxyType({"main": True})
+
+
+def refuse(reason, head, policy=None, keys=None, now=NOW, asked=ASKED):
     with pytest.raises(GatewayError) as refused:
         decide(head, policy or make_policy(), KEYS if keys is None else keys, now, asked)
     assert refused.value.reason is reason
@@ -288,7 +293,7 @@ def test_an_empty_signature_is_a_bad_one():
 @pytest.mark.parametrize("issuer", [ABSENT, "", "https://evil.example", ISSUER.upper(), "\ud800"])
 def test_an_unknown_issuer_is_refused_before_any_key(issuer):
     """RFC 8725, section 3.10: nothing is fetched for an issuer that the file does not name (8725-7)."""
-    refused = refuse(Reason.UNKNOWN_ISSUER, make_head(make_token(iss=issuer)), keys={}, asked=frozenset())
+    refused = refuse(Reason.UNKNOWN_ISSUER, make_head(make_token(iss=issuer)), keys={}, asked=NOBODY_ASKED)
     assert refused.expected == (ISSUER,)
 
 
@@ -306,6 +311,15 @@ def test_keys_belong_to_their_provider():
 # --- keys that are not there
 
 
+def test_an_unknown_key_during_an_outage_is_an_outage():
+    """The issuer may have rotated: that it cannot be asked is 503, and only its answer makes it the token's fault."""
+    head = make_head(make_token(header={"kid": "new"}))
+    assert decide(head, make_policy(), KEYS, NOW) == NeedKeys("main", "new")
+    error = refuse(Reason.KEYS_UNAVAILABLE, head, asked={"main": False})
+    assert error.retry_after_seconds == KEYS_RETRY_SECONDS
+    refuse(Reason.UNKNOWN_KEY, head, asked={"main": True})
+
+
 def test_keys_are_asked_for_once():
     """No set at all: a wish first; if it was asked for already, an outage, never the caller's fault (9110-17)."""
     head = make_head(make_token())
@@ -321,18 +335,18 @@ def test_an_unknown_kid_asks_once():
     assert decide(head, make_policy(), KEYS, NOW) == NeedKeys("main", "new")
     refuse(Reason.UNKNOWN_KEY, head)
     keys = {"main": make_key_set(make_key(), make_key("ES256", "new"))}
-    assert allow(head, keys=keys, asked=frozenset({"main"}))
+    assert allow(head, keys=keys, asked={"main": True})
 
 
 def test_a_kid_of_another_algorithm_does_not_ask():
     """The issuer publishes the key; that it does not fit is the token's fault."""
-    refuse(Reason.UNKNOWN_KEY, make_head(make_token(header={"alg": "ES384"})), asked=frozenset())
+    refuse(Reason.UNKNOWN_KEY, make_head(make_token(header={"alg": "ES384"})), asked=NOBODY_ASKED)
 
 
 def test_a_token_without_kid_does_not_ask():
     """Any key may fit, so there is none to ask for."""
     head = make_head(make_token(make_key("ES256", "new"), header={"kid": ABSENT}))
-    refuse(Reason.BAD_SIGNATURE, head, asked=frozenset())
+    refuse(Reason.BAD_SIGNATURE, head, asked=NOBODY_ASKED)
     assert decide(head, make_policy(), {}, NOW) == NeedKeys("main", None)
     assert allow(make_head(make_token(header={"kid": ABSENT})))
 
@@ -343,7 +357,7 @@ def test_a_token_without_kid_does_not_ask():
 )
 def test_no_keys_are_asked_for_what_is_refused_anyway(header, reason):
     """A request to an issuer is bought with a token that its rules might take."""
-    refuse(reason, make_head(make_token(header=header)), keys={}, asked=frozenset())
+    refuse(reason, make_head(make_token(header=header)), keys={}, asked=NOBODY_ASKED)
 
 
 def test_a_set_without_usable_keys_knows_nobody():
@@ -364,7 +378,7 @@ def make_three(**changes):
 
 
 SHARED = dict.fromkeys(("api", "org", "strict"), KEYS["main"])
-ALL = frozenset(SHARED)
+ALL = dict.fromkeys(SHARED, True)
 
 
 def test_the_first_provider_that_takes_the_token_wins():
@@ -411,8 +425,8 @@ def test_keys_are_asked_for_in_file_order():
     """One wish at a time; each provider that was asked has had its say."""
     head, policy = make_head(make_token(aud="org:1")), make_policy(*make_three())
     assert decide(head, policy, {}, NOW) == NeedKeys("api", "key-1")
-    assert decide(head, policy, {}, NOW, frozenset({"api"})) == NeedKeys("org", "key-1")
-    refuse(Reason.KEYS_UNAVAILABLE, head, policy, {}, asked=frozenset({"api", "org"}))
+    assert decide(head, policy, {}, NOW, {"api": True}) == NeedKeys("org", "key-1")
+    refuse(Reason.KEYS_UNAVAILABLE, head, policy, {}, asked={"api": True, "org": True})
 
 
 def test_a_refusal_does_not_hide_a_wish():
