@@ -109,7 +109,9 @@ class StreamsSection(Section):
 class JwksOptionsSection(Section):
     """How the keys of a provider are kept fresh."""
 
-    refresh: PositiveDuration = option("How often they are fetched, unless the response says.", default="10m")
+    refresh: PositiveDuration | None = option(
+        "The longest time between two fetches; left out, it is what the issuer says, else 10m.", default=None
+    )
     cooldown: PositiveDuration = option("The least time between two fetches for an unknown kid.", default="30s")
     max_stale: Duration = option("How long the last good keys serve while the issuer fails.", default="24h")
     timeout: PositiveDuration = option("How long one fetch may take.", default="5s")

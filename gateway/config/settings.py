@@ -67,7 +67,8 @@ class KeySourceSettings:
     """
     Where the keys of one provider come from: just one of ``key_set``, ``path``, ``url`` and ``discovery_url``.
 
-    ``issuers`` are what a discovery document may name as its issuer (RFC 8414, section 3.3).
+    ``issuers`` are what a discovery document may name as its issuer (RFC 8414, section 3.3); ``refresh_seconds`` None
+    leaves the time to the issuer.
     """
 
     provider: str
@@ -76,7 +77,7 @@ class KeySourceSettings:
     path: str | None = None
     url: str | None = None
     discovery_url: str | None = None
-    refresh_seconds: float = 600.0
+    refresh_seconds: float | None = None
     cooldown_seconds: float = 30.0
     max_stale_seconds: float = 86400.0
     timeout_seconds: float = 5.0

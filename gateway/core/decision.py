@@ -177,7 +177,7 @@ def verify(
     wish: NeedKeys | None = None
     for provider in providers:
         try:
-            outcome = _verify_for(token, provider, keys.get(provider.name), now, asked.get(provider.name))
+            outcome = _verify_for(token, provider, keys.get(provider.name), now, asked)
         except GatewayError as error:
             attempts.append(Attempt(provider.name, error))
             continue
@@ -204,15 +204,15 @@ def _build_unknown_issuer(token: Token, policy: Policy) -> TokenRefused:
 
 
 def _verify_for(
-    token: Token, provider: Provider, keys: KeySet | None, now: float, has_answered: bool | None
+    token: Token, provider: Provider, keys: KeySet | None, now: float, asked: Mapping[str, bool]
 ) -> VerifiedToken | NeedKeys:
     check_typ(token, provider)
     check_algorithm(token, provider)
     if keys is None or (token.kid is not None and not keys.has_kid(token.kid)):
-        if has_answered is None:
+        if provider.name not in asked:
             return NeedKeys(provider.name, token.kid)
         # The issuer may have rotated its keys; that we cannot ask it is not the caller's fault.
-        if keys is None or not has_answered:
+        if keys is None or not asked[provider.name]:
             raise Unavailable(
                 Reason.KEYS_UNAVAILABLE,
                 "The keys of the token's issuer are not available.",

@@ -15,6 +15,7 @@ from cachetools import LRUCache
 # An issuer that says max-age=0 is not to be asked for each request, one that says a year would hide a rotation.
 FLOOR_SECONDS = 60.0
 CEILING_SECONDS = 3600.0
+DEFAULT_SECONDS = 600.0
 
 FIRST_RETRY_SECONDS = 1.0
 MAX_RETRY_SECONDS = 30.0
@@ -69,15 +70,17 @@ def read_lifetime(fields: FreshnessFields, calendar_now: float) -> float | None:
     return max(0.0, expires - (calendar_now if date is None else date) - age)
 
 
-def plan_refresh(lifetime_seconds: float | None, refresh_seconds: float, jitter: float) -> float:
+def plan_refresh(lifetime_seconds: float | None, refresh_seconds: float | None, jitter: float) -> float:
     """
     Return after how many seconds to refresh: before the document ages, and never later than the file says.
 
-    ``refresh_seconds`` is the file's wish, ``jitter`` a random number from 0 to 1.
+    ``refresh_seconds`` is the file's wish, None where it has none; ``jitter`` a random number from 0 to 1.
     """
-    interval = refresh_seconds
+    interval = DEFAULT_SECONDS
     if lifetime_seconds is not None:
-        interval = min(interval, max(FLOOR_SECONDS, min(lifetime_seconds, CEILING_SECONDS)))
+        interval = max(FLOOR_SECONDS, min(lifetime_seconds, CEILING_SECONDS))
+    if refresh_seconds is not None:
+        interval = refresh_seconds if lifetime_seconds is None else min(interval, refresh_seconds)
     return interval * (1.0 - REFRESH_SPREAD * jitter)
 
 

@@ -164,7 +164,6 @@ def test_the_example_of_logto() -> None:
                 "logto",
                 ("https://tenant.logto.app/oidc",),
                 url="https://tenant.logto.app/oidc/jwks",
-                refresh_seconds=600.0,
                 cooldown_seconds=30.0,
                 max_stale_seconds=86400.0,
                 timeout_seconds=5.0,

@@ -48,7 +48,6 @@ providers:
   - client_id
   - azp
   jwks_options:
-    refresh: 10m
     cooldown: 30s
     max_stale: 24h
     timeout: 5s

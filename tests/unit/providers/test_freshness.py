@@ -73,6 +73,9 @@ def test_a_date_is_seconds_since_the_epoch() -> None:
 @pytest.mark.parametrize(
     ("lifetime", "refresh", "interval"),
     [
+        pytest.param(None, None, 600, id="ten-minutes-where-nobody-says"),
+        pytest.param(300, None, 300, id="the-issuer-alone"),
+        pytest.param(86400, None, CEILING_SECONDS, id="the-issuer-alone-up-to-the-ceiling"),
         pytest.param(None, 600, 600, id="the-file-says-when-the-issuer-does-not"),
         pytest.param(None, 5, 5, id="the-file-may-ask-often"),
         pytest.param(None, 7200, 7200, id="the-file-may-ask-seldom"),
@@ -83,7 +86,7 @@ def test_a_date_is_seconds_since_the_epoch() -> None:
         pytest.param(0, 5, 5, id="the-file-before-the-floor"),
     ],
 )
-def test_refresh_interval(lifetime: float | None, refresh: float, interval: float) -> None:
+def test_refresh_interval(lifetime: float | None, refresh: float | None, interval: float) -> None:
     """The sooner of the file's wish and the issuer's, which counts between a minute and an hour."""
     assert plan_refresh(lifetime, refresh, 0.0) == interval
 
