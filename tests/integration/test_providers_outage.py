@@ -65,7 +65,9 @@ async def test_refresh_comes_when_the_file_says() -> None:
     ],
 )
 @in_loop
-async def test_refresh_comes_before_the_keys_age(cache_control: str, refresh_seconds: float | None, fetches: int) -> None:
+async def test_refresh_comes_before_the_keys_age(
+    cache_control: str, refresh_seconds: float | None, fetches: int
+) -> None:
     """Cache-Control moves the refresh, between a minute and an hour."""
     clock = SteppedClock()
     answer = publish([make_key("a")], cache_control=cache_control)
