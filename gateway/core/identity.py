@@ -195,7 +195,7 @@ def _build_text(value: object) -> str | None:
         return " ".join(quote(_build_plain(member), safe=_VISIBLE_ASCII) for member in value if member != "")
     text = quote(_build_plain(value), safe=_VISIBLE_ASCII + " ")
     inner = text.strip(" ")
-    start = text.index(inner) if inner else len(text)
+    start = text.index(inner)
     return "%20" * start + inner + "%20" * (len(text) - start - len(inner))
 
 

@@ -237,6 +237,11 @@ def test_the_time_of_the_last_change_is_rfc3339(value, text):
     assert read_claims(kind="oidc", updated_at=value) == {"updatedAt": text}
 
 
+def test_other_numbers_are_no_times():
+    """A claim of another type than the standard's is shown as it is."""
+    assert read_claims(kind="oidc", phone_number=5) == {"phoneNumber": 5}
+
+
 def test_a_change_at_no_time_is_no_change():
     """Null is absent, as with the other standard claims."""
     assert read_claims(kind="oidc", updated_at=None) == {}
@@ -352,7 +357,8 @@ def test_a_pair_of_surrogates_is_one_character():
 
 @pytest.mark.parametrize("is_base64url", [False, True])
 def test_the_size_is_bounded(is_base64url):
-    """A receiver with a smaller limit refuses or, worse, cuts; the bound itself is within."""
+    """A receiver with a smaller limit refuses or, worse, cuts; the bound itself is within, 8 KiB by default."""
+    assert IdentitySettings().max_size_bytes == 8192
     identity = identify(text="x" * 100)
     size = len(build_value(identity, is_base64url=is_base64url))
     assert build_value(identity, is_base64url=is_base64url, max_size_bytes=size)
@@ -383,7 +389,7 @@ def build_field(value):
         ("é", b"%C3%A9"),
         ("a\r\nb", b"a%0D%0Ab"),
         ("\x00\x7f\t", b"%00%7F%09"),
-        ('"<>,;=/?#[]@\\^`{|}~', b'"<>,;=/?#[]@\\^`{|}~'),
+        ('!"<>,;=/?#[]@\\^`{|}~', b'!"<>,;=/?#[]@\\^`{|}~'),
         (5, b"5"),
         (2**60, b"1152921504606846976"),
         (1.5, b"1.5"),

@@ -268,7 +268,7 @@ def test_candidates_have_the_kid_and_the_algorithm():
 def test_a_token_without_kid_tries_few_keys():
     """Each try costs a verification, and whoever asks pays nothing."""
     keys = make_key_set(*(make_key("ES256", f"key-{number}") for number in range(6)))
-    assert len(keys.select_candidates("ES256", None)) == MAX_CANDIDATES
+    assert len(keys.select_candidates("ES256", None)) == MAX_CANDIDATES == 4
 
 
 def test_algorithms_have_one_name():

@@ -50,6 +50,7 @@ def test_the_length_is_bounded(size):
     refused = refuse(text, Reason.TOKEN_TOO_LARGE, max_length=len(text) - 1)
     assert (refused.received, refused.expected) == (len(text), len(text) - 1)
     assert parse_token(text, max_length=len(text) + size)
+    assert MAX_TOKEN_LENGTH == 16384
     refuse("a" * (MAX_TOKEN_LENGTH + 1), Reason.TOKEN_TOO_LARGE)
 
 

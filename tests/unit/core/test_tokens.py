@@ -13,6 +13,7 @@ from gateway.core.errors import Reason, TokenRefused
 from gateway.core.jwks import build_key_set
 from gateway.core.jwt import parse_token
 from gateway.core.tokens import (
+    Provider,
     check_algorithm,
     check_claims,
     check_typ,
@@ -94,6 +95,16 @@ def test_rfc9068_compares_issuers_exactly(written, issuer):
     provider = make_provider(issuers=(written,), **RFC9068)
     assert provider.has_issuer(written)
     assert not provider.has_issuer(issuer)
+
+
+def test_the_defaults_are_those_of_the_docs():
+    """What a provider is that says no more than it must: five seconds of leeway, no audience, the usual claims."""
+    provider = Provider("main", "customJwt", (ISSUER,), frozenset({"RS256"}))
+    assert (provider.leeway_seconds, provider.max_lifetime_seconds) == (5.0, None)
+    assert (provider.audiences, provider.allow_any_audience, provider.audience_claim) == ((), False, "aud")
+    assert (provider.types, provider.is_rfc9068) == ({"jwt", "at+jwt", "none"}, False)
+    assert (provider.scope_claims, provider.client_claims) == (("scope", "scp"), ("client_id", "azp"))
+    assert (provider.organization_claims, provider.required_claims) == (("organization_id", "org_id"), ())
 
 
 # --- header
@@ -425,6 +436,7 @@ def test_required_claims_that_are_not_met_refuse(requirement, claims, reason):
 def test_an_id_token_is_no_access_token(claim):
     """OpenID Connect Core, section 2: only an ID token has these; RFC 9068 is about access tokens."""
     refuse(Reason.ID_TOKEN, make_provider(**RFC9068), **{claim: "x"})
+    assert check(make_provider(**RFC9068))
     assert check(**{claim: "x"})
 
 
