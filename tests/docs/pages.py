@@ -6,6 +6,7 @@ The first word of a fenced block is its language, the second says what a test do
     yaml file            a whole configuration file, loaded
     yaml file=PATH       the very text of that file of this repository
     yaml fragment        keys that are put into a minimal file, and loaded
+    yaml broken          a file with mistakes, ``broken.yaml`` to the commands
     console              commands (``$ …``) that are run, and what they print
     sh                   commands; those of ``auth-gateway`` are run
     anything else        has a test of its own, which names the second word

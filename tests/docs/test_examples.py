@@ -31,7 +31,16 @@ from .pages import (
 
 README = ROOT / "README.md"
 # Blocks that other tests of this folder run, by the role that stands behind their language.
-OWN_TESTS = {"identity=api", "identity=organization", "reader", "base64url"}
+OWN_TESTS = {
+    "identity=api",
+    "identity=organization",
+    "reader",
+    "base64url",
+    "compose",
+    "probes",
+    "log=accepted",
+    "log=refused",
+}
 # What a file of the pages may refer to.
 VARIABLES = {**ENVIRONMENT, "API": "https://my-api.example"}
 
@@ -62,7 +71,7 @@ def select(language: str, *roles: str) -> list[Block]:
 
 def test_every_block_has_its_test():
     """An example that nobody runs is one that nobody mended."""
-    known = {("sh", ""), ("console", ""), ("yaml", "file"), ("yaml", "fragment")}
+    known = {("sh", ""), ("console", ""), ("yaml", "file"), ("yaml", "fragment"), ("yaml", "broken")}
     stray = [
         f"{block.place} ({block.language} {block.role})"
         for block in list_blocks()
@@ -128,7 +137,7 @@ def run_cli(command: str, folder: Path) -> tuple[str, int]:
     source = words[words.index("<") + 1] if "<" in words else None
     arguments = words[1 : min((words.index(mark) for mark in "<>" if mark in words), default=len(words))]
     text = (folder / source).read_text() if source else None
-    result = CliRunner().invoke(cli, arguments, prog_name="auth-gateway", input=text)
+    result = CliRunner().invoke(cli, arguments, prog_name="auth-gateway", input=text, catch_exceptions=False)
     if target:
         (folder / target).write_text(result.stdout)
     return ("" if target else result.output), result.exit_code
@@ -156,6 +165,8 @@ def run_curl(command: str, live: Live) -> str:
 def test_commands_print_what_stands_below_them(block, folder, live):
     """The output in the pages is that of the command, word for word but for times and ids."""
     addresses = ((live.address, "127.0.0.1:8080"), (live.admin, "127.0.0.1:9090"))
+    for broken in select("yaml", "broken"):
+        (folder / "broken.yaml").write_text(broken.text)
     for command, output in split_console(block.text):
         if command.startswith("curl "):
             printed = run_curl(command, live)

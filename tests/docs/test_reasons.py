@@ -1,0 +1,58 @@
+"""``docs/reasons.md`` has one anchor for each reason, with its status and its error code, and no other."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from gateway.config.schema import build_schema
+from gateway.core.errors import Reason
+
+from .pages import ROOT, cut_section, list_anchors, list_code, read_page
+
+PAGE = ROOT / "docs" / "reasons.md"
+TEXT = read_page(PAGE)
+WORDS = [reason.word for reason in Reason]
+
+
+def read_entry(reason):
+    """Return what the page says of a reason."""
+    return cut_section(TEXT, f"### {reason.word}").strip()
+
+
+def test_anchors_are_the_closed_set():
+    """One heading a reason in the order of the checks, none twice, none else."""
+    headings = re.findall(r"^### (.+)$", TEXT, re.MULTILINE)
+    assert headings == WORDS
+    assert set(WORDS) <= set(list_anchors(PAGE))
+
+
+@pytest.mark.parametrize("reason", Reason, ids=lambda reason: reason.word)
+def test_status_and_error_code_are_right(reason):
+    """An entry begins with both."""
+    code = f" `{reason.error.value}`" if reason.error else ""
+    assert read_entry(reason).startswith(f"{reason.status}{code}. ")
+
+
+@pytest.mark.parametrize("reason", Reason, ids=lambda reason: reason.word)
+def test_entries_are_short(reason):
+    """Whoever looks a word up wants the remedy, not an essay."""
+    assert 1 <= len(read_entry(reason).splitlines()) <= 5
+
+
+def test_reasons_that_are_never_raised_say_so():
+    """A word that no code uses is in the set for later, and the page does not invent causes for it."""
+    sources = [path.read_text("utf-8") for path in (ROOT / "gateway").rglob("*.py") if path.name != "errors.py"]
+    used = {name for source in sources for name in re.findall(r"\bReason\.([A-Z_]+)", source)}
+    idle = {reason for reason in Reason if "Not raised by this version." in read_entry(reason)}
+    assert idle == {reason for reason in Reason if reason.name not in used}
+
+
+def test_keys_of_the_page_are_keys_of_the_file():
+    """A dotted name in backquotes is a key that can be written."""
+    schema = build_schema()
+    sections = {"limits": "LimitsSection", "timeouts": "TimeoutsSection", "identity": "IdentitySection"}
+    named = [code.split(".") for code in list_code(TEXT) if re.fullmatch(r"(limits|timeouts|identity)\.\w+", code)]
+    assert named
+    assert [pair for pair in named if pair[1] not in schema["$defs"][sections[pair[0]]]["properties"]] == []
