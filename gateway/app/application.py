@@ -22,6 +22,7 @@ from gateway.app.upstream import build_pool
 from gateway.config.load import Loaded
 from gateway.config.problems import ConfigError
 from gateway.config.settings import ListenAddress, ListenerTLS, Settings
+from gateway.core.proofs import ProofCache
 from gateway.providers.keyring import Keyring
 from gateway.proxy.listener import ClientServer
 from gateway.proxy.pool import UpstreamPool
@@ -114,7 +115,8 @@ class Application:
             pool = build_pool(settings)
             self._pools.append(pool)
         rewriter = RequestRewriter(settings.policy, settings.upstream.base_path)
-        return Runtime(settings, rewriter, pool, self._keyring.sets, self._keyring.supply)
+        proofs = ProofCache(settings.limits.cached_tokens)
+        return Runtime(settings, rewriter, pool, self._keyring.sets, self._keyring.supply, proofs)
 
     async def _close_pools(self) -> None:
         await asyncio.gather(*(pool.close() for pool in self._pools))
@@ -163,12 +165,21 @@ class Application:
                     "the file was not taken: it has mistakes", extra={"event": "config_refused", "fields": fields}
                 )
 
+    def _count_proofs(self) -> None:
+        """Move the counters of the cache, which a reload replaces, to where they last."""
+        proofs, metrics = self._gateway.runtime.proofs, self._metrics
+        metrics.token_cache_requests += proofs.requests
+        metrics.token_cache_hits += proofs.hits
+        metrics.token_cache_evictions += proofs.evictions
+        proofs.requests = proofs.hits = proofs.evictions = 0
+
     async def _swap(self, loaded: Loaded) -> None:
         old, settings = self._gateway.runtime, loaded.settings
         if self._tls is not None and settings.tls is not None:
             load_certificate(self._tls, settings.tls)
         await self._keyring.reload(settings.key_sources)
         # No await from here on: a policy must never meet the keys of another file.
+        self._count_proofs()
         self._gateway.runtime = self._build_runtime(settings, old)
         needs_restart = [name for name in _FIXED if getattr(old.settings, name) != getattr(settings, name)]
         self._loaded = loaded
@@ -218,6 +229,7 @@ class Application:
 
     async def collect(self) -> Scrape:
         """Return the numbers of this process."""
+        self._count_proofs()
         snapshot = self._metrics.snapshot(self._output.writer.lost_lines)
         return Scrape(snapshot, self._keyring.status())
 

@@ -204,6 +204,7 @@ def _compile_limits(section: LimitsSection) -> Limits:
         body_bytes=section.body,
         connections=section.connections,
         upstream_connections=section.upstream_connections,
+        cached_tokens=section.cached_tokens,
     )
 
 

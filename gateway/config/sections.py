@@ -85,6 +85,7 @@ class LimitsSection(Section):
     body: SizeOrUnlimited = option("The longest request body.", default="unlimited")
     connections: Count = option("Connections of clients at one time.", default=10_000)
     upstream_connections: Count = option("Connections to the upstream at one time.", default=1_000)
+    cached_tokens: Count = option("Tokens whose signature is not checked again with the same keys.", default=10_000)
 
 
 class TimeoutsSection(Section):

@@ -95,6 +95,7 @@ class Limits:
     body_bytes: int | None = None
     connections: int = 10_000
     upstream_connections: int = 1_000
+    cached_tokens: int = 10_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from gateway.core.identity import build_identity, build_identity_fields
 from gateway.core.jwks import KeySet
 from gateway.core.jwt import Token, parse_token
 from gateway.core.policy import Policy
+from gateway.core.proofs import Accepted, KnownToken, ProofCache
 from gateway.core.routes import Access, Match, authorize
 from gateway.core.target import Target, parse_target, split_segments
 from gateway.core.tokens import (
@@ -25,6 +26,7 @@ from gateway.core.tokens import (
     VerifiedToken,
     check_algorithm,
     check_claims,
+    check_standing,
     check_typ,
     select_keys,
     verify_signature,
@@ -78,13 +80,15 @@ def decide(
     keys: Mapping[str, KeySet],
     now: float,
     asked: Mapping[str, bool] = NOBODY_ASKED,
+    proofs: ProofCache | None = None,
 ) -> Allow | NeedKeys:
     """
     Decide on one request.
 
     ``keys`` maps a provider's name to its usable set; one without an entry has no keys now. ``now`` is in seconds
     since the epoch. ``asked`` names the providers that were asked for keys on behalf of this request already, and says
-    whether the issuer's last word was an answer: if so, no key is the last word, else it is an outage.
+    whether the issuer's last word was an answer: if so, no key is the last word, else it is an outage. ``proofs`` are
+    those of this policy; the decision is the same without them.
 
     Raises:
         GatewayError: The refusal; of several providers' the one that got furthest, with all ``attempts``.
@@ -95,11 +99,31 @@ def decide(
         if match.access is Access.REQUIRED:
             raise TokenRefused(Reason.MISSING_TOKEN, "A bearer token is needed.", scopes=_list_scopes(match))
         return Allow(target, match, build_identity_fields(None, policy.identity), None)
-    verified = verify(parse_token(text, max_length=policy.max_token_length), policy, keys, now, asked)
+    known = proofs.find(text) if proofs is not None else None
+    if known is not None:
+        return _decide_known(known, target, match, policy, keys, now, asked)
+    known = _read(parse_token(text, max_length=policy.max_token_length), policy)
+    try:
+        return _decide_known(known, target, match, policy, keys, now, asked)
+    finally:
+        if proofs is not None:
+            proofs.keep(text, known)
+
+
+def _decide_known(
+    known: KnownToken,
+    target: Target,
+    match: Match,
+    policy: Policy,
+    keys: Mapping[str, KeySet],
+    now: float,
+    asked: Mapping[str, bool],
+) -> Allow | NeedKeys:
+    verified = _verify_known(known, policy, keys, now, asked)
     if isinstance(verified, NeedKeys):
         return verified
     try:
-        return Allow(target, match, _build_authorized_fields(verified, policy, match), verified)
+        fields = _authorize(known, verified, policy, match)
     except GatewayError as error:
         error.context = {
             **_describe_token(verified.token),
@@ -109,12 +133,21 @@ def decide(
             "client_id": verified.client_id,
         }
         raise
+    return Allow(target, match, fields, verified)
 
 
-def _build_authorized_fields(verified: VerifiedToken, policy: Policy, match: Match) -> tuple[Field, ...]:
-    identity = build_identity(verified, policy.identity)
+def _read(token: Token, policy: Policy) -> KnownToken:
+    return KnownToken(token, policy.select_providers(token.issuer) if token.issuer else ())
+
+
+def _authorize(known: KnownToken, verified: VerifiedToken, policy: Policy, match: Match) -> tuple[Field, ...]:
+    accepted = known.accepted.get(verified.provider.name)
+    identity = build_identity(verified, policy.identity) if accepted is None else accepted.identity
     authorize(verified, identity, match)
-    return build_identity_fields(identity, policy.identity)
+    if accepted is None:
+        fields = build_identity_fields(identity, policy.identity)
+        accepted = known.accepted[verified.provider.name] = Accepted(verified, identity, fields)
+    return accepted.fields
 
 
 def _describe_token(token: Token) -> dict[str, object]:
@@ -170,14 +203,19 @@ def verify(
         TokenRefused: What the provider that got furthest says, with all ``attempts``.
         Unavailable: ``keys_unavailable``, where a provider without keys might have taken the token.
     """
-    providers = policy.select_providers(token.issuer) if token.issuer else ()
-    if not providers:
-        raise _build_unknown_issuer(token, policy)
+    return _verify_known(_read(token, policy), policy, keys, now, asked)
+
+
+def _verify_known(
+    known: KnownToken, policy: Policy, keys: Mapping[str, KeySet], now: float, asked: Mapping[str, bool]
+) -> VerifiedToken | NeedKeys:
+    if not known.providers:
+        raise _build_unknown_issuer(known.token, policy)
     attempts: list[Attempt] = []
     wish: NeedKeys | None = None
-    for provider in providers:
+    for provider in known.providers:
         try:
-            outcome = _verify_for(token, provider, keys.get(provider.name), now, asked)
+            outcome = _verify_for(known, provider, keys.get(provider.name), now, asked)
         except GatewayError as error:
             attempts.append(Attempt(provider.name, error))
             continue
@@ -188,7 +226,7 @@ def verify(
         return wish
     furthest = max(attempts, key=lambda attempt: attempt.error.reason.stage)
     furthest.error.attempts = tuple(attempts)
-    furthest.error.context = {**_describe_token(token), "provider": furthest.provider}
+    furthest.error.context = {**_describe_token(known.token), "provider": furthest.provider}
     raise furthest.error
 
 
@@ -204,8 +242,22 @@ def _build_unknown_issuer(token: Token, policy: Policy) -> TokenRefused:
 
 
 def _verify_for(
-    token: Token, provider: Provider, keys: KeySet | None, now: float, asked: Mapping[str, bool]
+    known: KnownToken, provider: Provider, keys: KeySet | None, now: float, asked: Mapping[str, bool]
 ) -> VerifiedToken | NeedKeys:
+    # Proven by this very set of keys: a key that has left it takes along what it proved.
+    if keys is None or known.proven.get(provider.name) is not keys:
+        need = _prove(known, provider, keys, asked)
+        if need is not None:
+            return need
+    accepted = known.accepted.get(provider.name)
+    if accepted is None:
+        return check_claims(known.token, provider, now)
+    check_standing(known.token, provider, now)
+    return accepted.verified
+
+
+def _prove(known: KnownToken, provider: Provider, keys: KeySet | None, asked: Mapping[str, bool]) -> NeedKeys | None:
+    token = known.token
     check_typ(token, provider)
     check_algorithm(token, provider)
     if keys is None or (token.kid is not None and not keys.has_kid(token.kid)):
@@ -219,4 +271,5 @@ def _verify_for(
                 retry_after_seconds=KEYS_RETRY_SECONDS,
             )
     verify_signature(token, select_keys(token, keys))
-    return check_claims(token, provider, now)
+    known.proven[provider.name] = keys
+    return None

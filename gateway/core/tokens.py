@@ -161,8 +161,7 @@ def check_claims(token: Token, provider: Provider, now: float) -> VerifiedToken:
         TokenRefused: ``expired`` to ``id_token`` of the closed set, the first that applies.
     """
     claims = token.claims
-    _check_times(claims, provider, now)
-    matched = _check_audience(claims, provider)
+    matched = check_standing(token, provider, now)
     _check_required(claims, provider)
     organization = _resolve_organization(claims, provider, matched)
     if provider.is_rfc9068 and any(name in claims for name in _ID_TOKEN_CLAIMS):
@@ -175,6 +174,17 @@ def check_claims(token: Token, provider: Provider, now: float) -> VerifiedToken:
         read_scopes(claims, provider.scope_claims),
         read_first_string(claims, provider.client_claims),
     )
+
+
+def check_standing(token: Token, provider: Provider, now: float) -> AudienceMatch | None:
+    """
+    Check what is never believed from before: times and audience; return what the audience matched.
+
+    Raises:
+        TokenRefused: ``expired`` to ``audience_mismatch`` of the closed set.
+    """
+    _check_times(token.claims, provider, now)
+    return _check_audience(token.claims, provider)
 
 
 def _check_times(claims: Mapping[str, Any], provider: Provider, now: float) -> None:

@@ -24,6 +24,7 @@ from gateway.core.decision import Allow, NeedKeys, RequestHead, decide
 from gateway.core.errors import GatewayError, Reason, RequestRefused, Unavailable, UpstreamFailed
 from gateway.core.fields import select_values
 from gateway.core.jwks import KeySet
+from gateway.core.proofs import ProofCache
 from gateway.proxy.answers import build_refusal
 from gateway.proxy.exchange import ClientGone, Exchange, Outgoing, StreamKind
 from gateway.proxy.listener import CLOSE, KEEP_ALIVE, ClientProtocol, ClientServer
@@ -43,7 +44,7 @@ class Runtime:
     What requests are served with, swapped whole on a reload; a request keeps the one that it began with.
 
     ``keys`` maps a provider's name to its usable set and changes as keys do; ``supply`` waits for keys that a decision
-    lacks, and returns when there is no more to wait for.
+    lacks, and returns when there is no more to wait for. ``proofs`` are of this policy's tokens.
     """
 
     settings: Settings
@@ -51,6 +52,7 @@ class Runtime:
     pool: UpstreamPool
     keys: Mapping[str, KeySet]
     supply: Supply
+    proofs: ProofCache
 
 
 class Supply(Protocol):
@@ -169,7 +171,7 @@ class Gateway:
         asked: dict[str, bool] = {}
         while True:
             began = time.perf_counter()
-            outcome = decide(head, runtime.settings.policy, runtime.keys, self._clock(), asked)
+            outcome = decide(head, runtime.settings.policy, runtime.keys, self._clock(), asked, runtime.proofs)
             if isinstance(outcome, Allow):
                 self._note_allowed(visit, outcome, time.perf_counter() - began)
                 return outcome

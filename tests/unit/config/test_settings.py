@@ -108,7 +108,7 @@ error_detail: full
 realm: my api
 limits:
   {token: 8KiB, request_line: 4KiB, header_field: 8KiB, headers: 32KiB, header_count: 50, body: 10MiB, connections: 5,
-   upstream_connections: 4}
+   upstream_connections: 4, cached_tokens: 5}
 timeouts: {header_read: 1s, keep_alive: 2s, connect: 3s, response_headers: 4s, idle_stream: 5s}
 streams: {end_at_expiry: false, expiry_close_code: 1008}
 drain_delay: 5s
@@ -266,7 +266,7 @@ def test_every_key() -> None:
         "/etc/gw/ca.pem", "inner.example", "/etc/gw/client.pem", "/run/secrets/client.key",
     )  # fmt: skip
     assert settings.tls == ListenerTLS("/etc/gw/tls.pem", "/etc/gw/tls.key", "/etc/gw/clients.pem")
-    assert settings.limits == Limits(4096, 8192, 32768, 50, 10 * 1024**2, 5, 4)
+    assert settings.limits == Limits(4096, 8192, 32768, 50, 10 * 1024**2, 5, 4, 5)
     assert settings.timeouts == Timeouts(1.0, 2.0, 3.0, 4.0, 5.0, 5.0, 10.0)
     assert settings.streams == Streams(False, 1008)
 

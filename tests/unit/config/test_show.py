@@ -75,6 +75,7 @@ limits:
   body: unlimited
   connections: 10000
   upstream_connections: 1000
+  cached_tokens: 10000
 timeouts:
   header_read: 10s
   keep_alive: 75s

@@ -16,10 +16,12 @@ from gateway.core.decision import (
     NeedKeys,
     RequestHead,
     decide,
+    verify,
 )
 from gateway.core.errors import GatewayError, Reason, RouteRefused, Unavailable
 from gateway.core.identity import IdentitySettings
 from gateway.core.jwks import build_key_set
+from gateway.core.jwt import parse_token
 from gateway.core.routes import Access
 from tests.policies import make_head, make_policy, make_provider, make_route, make_routes
 from tests.signing import (
@@ -443,3 +445,12 @@ def test_an_outage_speaks_before_a_refusal():
         Reason.AUDIENCE_MISMATCH,
         Reason.KEYS_UNAVAILABLE,
     ]
+
+
+def test_a_token_can_be_verified_without_a_request():
+    """Who explains a token asks the same question as a request does, and gets the same answer."""
+    policy = make_policy()
+    verified = verify(parse_token(make_token()), policy, KEYS, NOW)
+    assert verified == allow(make_head(make_token()), policy).verified
+    with pytest.raises(GatewayError, match="unknown_issuer"):
+        verify(parse_token(make_token(iss="https://other.example")), policy, KEYS, NOW)
