@@ -51,6 +51,8 @@ def to_base64(number):
         ({**without(EC, "use"), "key_ops": ["sign", "verify"]}, {"ES256"}),
         ({**RSA, "x5c": ["not looked at"], "x5u": 5, "foo": {"bar": []}}, RSA_ALGORITHMS),
         ({**RSA, "kid": ""}, RSA_ALGORITHMS),
+        ({**RSA, "kid": "k" * 256}, RSA_ALGORITHMS),
+        ({**RSA, "n": to_base64((1 << 8191) | 1)}, RSA_ALGORITHMS),
     ],
     ids=[
         "rsa",
@@ -67,6 +69,8 @@ def to_base64(number):
         "key-ops-without-use",
         "unknown-members",
         "empty-kid",
+        "longest-kid",
+        "largest-modulus",
     ],
 )
 def test_a_key_serves_what_its_type_and_alg_allow(jwk, algorithms):
