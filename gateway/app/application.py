@@ -18,7 +18,7 @@ from gateway.admin.logs import LogOutput
 from gateway.admin.metrics import Metrics
 from gateway.admin.server import AdminListener, start_admin
 from gateway.admin.status import ProcessStatus, build_status
-from gateway.app.upstream import build_pool
+from gateway.app.upstream import build_pool, describe_pool
 from gateway.config.load import Loaded
 from gateway.config.problems import ConfigError
 from gateway.config.settings import ListenAddress, ListenerTLS, Settings
@@ -73,6 +73,12 @@ class Application:
         """Where the file is."""
         return str(self._loaded.path)
 
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """The files whose change is worth a reload: the file itself, and the certificates that it names."""
+        tls = self.settings.tls
+        return (self.path,) if tls is None else (self.path, tls.certificate, tls.key)
+
     async def start(self) -> None:
         """
         Begin to fetch keys, then listen; admin first, so that a probe never meets a closed port.
@@ -109,7 +115,7 @@ class Application:
             await self._stack.aclose()
 
     def _build_runtime(self, settings: Settings, old: Runtime | None = None) -> Runtime:
-        if old is not None and old.settings.upstream == settings.upstream:
+        if old is not None and describe_pool(old.settings) == describe_pool(settings):
             pool = old.pool
         else:
             pool = build_pool(settings)
@@ -151,19 +157,24 @@ class Application:
     # --- reload ------------------------------------------------------------------------------------------------------
 
     async def reload(self) -> None:
-        """Take the file as it is now, whole; a bad one changes nothing but a log line and a gauge."""
+        """Take the file and its certificates as they are now; bad ones change nothing but a log line and a gauge."""
         async with self._reloading:
             try:
-                loaded = self._load()
-                if loaded.settings.digest == self.settings.digest:
-                    return
-                await self._swap(loaded)
+                await self._take(self._load())
             except (ConfigError, OSError) as error:
                 self._metrics.count_config_reload(is_successful=False)
                 fields = {"problems": str(error).splitlines()}
                 logger.error(  # noqa: TRY400 - the problems are the user's to read, the traceback is not
                     "the file was not taken: it has mistakes", extra={"event": "config_refused", "fields": fields}
                 )
+
+    async def _take(self, loaded: Loaded) -> None:
+        settings, old = loaded.settings, self.settings
+        if self._tls is not None and settings.tls is not None:
+            # Renewed certificates come under the same names, so an unchanged file is no reason to keep them.
+            load_certificate(self._tls, settings.tls)
+        if settings.digest != old.digest:
+            await self._swap(loaded)
 
     def _count_proofs(self) -> None:
         """Move the counters of the cache, which a reload replaces, to where they last."""
@@ -175,13 +186,12 @@ class Application:
 
     async def _swap(self, loaded: Loaded) -> None:
         old, settings = self._gateway.runtime, loaded.settings
-        if self._tls is not None and settings.tls is not None:
-            load_certificate(self._tls, settings.tls)
         await self._keyring.reload(settings.key_sources)
         # No await from here on: a policy must never meet the keys of another file.
         self._count_proofs()
         self._gateway.runtime = self._build_runtime(settings, old)
-        needs_restart = [name for name in _FIXED if getattr(old.settings, name) != getattr(settings, name)]
+        self._server.limits, self._server.timeouts = settings.limits, settings.timeouts
+        needs_restart = list_fixed_changes(old.settings, settings)
         self._loaded = loaded
         self._metrics.count_config_reload(is_successful=True)
         fields = {"digest": settings.digest, "needs_restart": needs_restart}
@@ -234,8 +244,13 @@ class Application:
         return Scrape(snapshot, self._keyring.status())
 
 
-# What a running process cannot change: sockets are bound, and limits belong to the listener.
-_FIXED = ("listen", "admin", "limits", "timeouts")
+def list_fixed_changes(old: Settings, new: Settings) -> list[str]:
+    """Return what differs and cannot change while running: bound sockets, and whom TLS asks for what."""
+    changed = [name for name in ("listen", "admin") if getattr(old, name) != getattr(new, name)]
+    asked = [tls and tls.client_ca for tls in (old.tls, new.tls)]
+    if (old.tls is None) != (new.tls is None) or asked[0] != asked[1]:
+        changed.append("tls")
+    return changed
 
 
 def build_server_tls(tls: ListenerTLS) -> ssl.SSLContext:

@@ -13,7 +13,7 @@ from aiohttp import http_parser
 
 from gateway.admin.logs import LogFormat, LogOutput, configure_logging
 from gateway.app.application import Application
-from gateway.app.watch import watch_file
+from gateway.app.watch import watch_files
 from gateway.config.load import Loaded, load_config
 
 logger = logging.getLogger(__name__)
@@ -55,6 +55,9 @@ async def serve(load: Callable[[], Loaded], output: LogOutput) -> int:
         return EXIT_FAILED
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
+    hangups: asyncio.Queue[None] = asyncio.Queue()
+    # From the first moment on: unhandled, a SIGHUP during the start would end the process.
+    loop.add_signal_handler(signal.SIGHUP, hangups.put_nowait, None)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop, stopping, output)
     application = Application(load, output)
@@ -62,7 +65,7 @@ async def serve(load: Callable[[], Loaded], output: LogOutput) -> int:
         async with AsyncExitStack() as stack:
             if not await _start(stack, application):
                 return EXIT_FAILED
-            await _serve_until(stopping, application)
+            await _serve_until(stopping, hangups, application)
     finally:
         output.writer.flush()
     return EXIT_OK
@@ -79,13 +82,10 @@ async def _start(stack: AsyncExitStack, application: Application) -> bool:
     return True
 
 
-async def _serve_until(stopping: asyncio.Event, application: Application) -> None:
-    loop = asyncio.get_running_loop()
-    hangups: asyncio.Queue[None] = asyncio.Queue()
-    loop.add_signal_handler(signal.SIGHUP, hangups.put_nowait, None)
+async def _serve_until(stopping: asyncio.Event, hangups: asyncio.Queue[None], application: Application) -> None:
     async with asyncio.TaskGroup() as group:
         tasks = [
-            group.create_task(watch_file(application.path, application.reload)),
+            group.create_task(watch_files(lambda: application.watched, application.reload)),
             group.create_task(_reload_on_hangup(hangups, application)),
         ]
         await stopping.wait()

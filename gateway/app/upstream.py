@@ -32,6 +32,12 @@ def build_pool(settings: Settings) -> UpstreamPool:
     )
 
 
+def describe_pool(settings: Settings) -> tuple[object, ...]:
+    """Return what a pool is built from: where it is equal, the pool can stay."""
+    limits, timeouts = settings.limits, settings.timeouts
+    return settings.upstream, limits.upstream_connections, limits.connections, timeouts
+
+
 def build_address(upstream: UpstreamSettings) -> UpstreamAddress:
     """Return where the upstream is, with its TLS ready to use."""
     base_path = upstream.base_path.encode("ascii")

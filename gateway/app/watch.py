@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 INTERVAL_SECONDS = 1.0
 
 
-async def watch_file(path: str, on_change: Callable[[], Awaitable[None]], seconds: float = INTERVAL_SECONDS) -> None:
-    """Call ``on_change`` after each change of the file, until cancelled; a file that is away has not changed."""
-    known = _identify(path)
+async def watch_files(
+    list_paths: Callable[[], Iterable[str]], on_change: Callable[[], Awaitable[None]], seconds: float = INTERVAL_SECONDS
+) -> None:
+    """Call ``on_change`` after each change of one of the files, until cancelled; one that is away has not changed."""
+    known = {path: _identify(path) for path in list_paths()}
     while True:
         await asyncio.sleep(seconds)
-        current = _identify(path)
-        if current is not None and current != known:
-            known = current
+        seen = {path: _identify(path) or known.get(path) for path in list_paths()}
+        if seen != known:
+            known = seen
             await on_change()
 
 

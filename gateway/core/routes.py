@@ -7,6 +7,7 @@ the next rule's, so that no catch-all can weaken a rule before it.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -214,6 +215,10 @@ def _check_requirement(
     raise AccessRefused(
         Reason.ORGANIZATION_MISMATCH if is_organization else Reason.REQUIREMENT_NOT_MET,
         "The token is for another organization." if is_organization else "A requirement of the route is not met.",
-        received=f"{requirement.claim}: {value!r}",
-        expected=f"{requirement.claim}: {wanted!r}",
+        received=f"{requirement.claim} {_name(value)}",
+        expected=f"{requirement.claim} {' or '.join(map(_name, wanted))}",
     )
+
+
+def _name(value: object) -> str:
+    return "(none)" if value is None else json.dumps(value)

@@ -22,7 +22,9 @@ def build_refusal(
 ) -> tuple[bytes, bytes]:
     """Return the answer to a refused request: its head, and its body, which is empty for HEAD."""
     status = HTTPStatus(error.reason.status)
-    body = json.dumps(_build_body(error, policy, request_id), separators=(",", ":"), default=str).encode("ascii")
+    body = (
+        json.dumps(_build_body(error, policy, request_id), separators=(",", ":"), default=str).encode("ascii") + b"\n"
+    )
     lines = [
         f"HTTP/1.1 {status.value} {status.phrase}",
         f"Date: {formatdate(usegmt=True)}",

@@ -169,15 +169,18 @@ class Gateway:
         request, runtime = visit.request, visit.runtime
         head = RequestHead(request.method, request.raw_path, request.raw_headers)
         asked: dict[str, bool] = {}
+        proofs = runtime.proofs
         while True:
-            began = time.perf_counter()
-            outcome = decide(head, runtime.settings.policy, runtime.keys, self._clock(), asked, runtime.proofs)
+            began, hits = time.perf_counter(), proofs.hits
+            outcome = decide(head, runtime.settings.policy, runtime.keys, self._clock(), asked, proofs)
             if isinstance(outcome, Allow):
-                self._note_allowed(visit, outcome, time.perf_counter() - began)
+                if outcome.verified is not None and proofs.hits == hits:
+                    self._metrics.observe_verify(outcome.verified.token.algorithm, time.perf_counter() - began)
+                self._note_allowed(visit, outcome)
                 return outcome
             asked[outcome.provider] = await runtime.supply(outcome)
 
-    def _note_allowed(self, visit: _Visit, allow: Allow, seconds: float) -> None:
+    def _note_allowed(self, visit: _Visit, allow: Allow) -> None:
         record, verified = visit.record, allow.verified
         record.decision = "allow"
         visit.route = allow.match.route.pattern.text if allow.match.route else "default"
@@ -187,7 +190,6 @@ class Gateway:
         record.subject = verified.token.claims["sub"]
         record.organization = verified.organization
         record.client_id = verified.client_id
-        self._metrics.observe_verify(verified.token.algorithm, seconds)
 
     def _build_outgoing(self, visit: _Visit, allow: Allow, *, is_upgrade: bool) -> Outgoing:
         request, settings = visit.request, visit.runtime.settings

@@ -100,10 +100,10 @@ def test_reload_and_stop_go_as_described(tmp_path):
         running.command.wait_line(lambda line: '"event":"config_refused"' in line)
         assert "auth_gateway_config_last_reload_successful 0.0" in running.read_admin("/metrics")
         assert send(running, running.read_token("api")) == 200
-        file.write_text(f"{good}\nlimits: {{body: 1MiB}}\n")
+        file.write_text(good.replace("listen: 127.0.0.1:0", "listen: 127.0.0.1:1"))
         os.kill(running.command._process.pid, signal.SIGHUP)
         [*_, line] = running.command.wait_line(lambda line: '"event":"config_reloaded"' in line)
-        assert json.loads(line)["needs_restart"] == ["limits"]
+        assert json.loads(line)["needs_restart"] == ["listen"]
         assert running.command.stop() == 0
 
 
