@@ -220,8 +220,12 @@ class Exchange:
     async def _answer(self, connection: UpstreamConnection, head: ResponseHead) -> bool:
         is_uploading = self._upload is not None and not self._upload.done()
         client = self._client
-        if is_uploading and head.status >= _FIRST_ERROR_STATUS:
+        if is_uploading:
             # Refused in the middle of a body: who goes on sending it would have it read as the next request.
+            must_end = head.status >= _FIRST_ERROR_STATUS
+        else:
+            must_end = self._outgoing.is_chunked and cast("ClientProtocol", self._request.protocol).may_hold_trailers
+        if must_end:
             client = ClientConnection(is_http_1_1=client.is_http_1_1, keep_alive=False)
         answer = build_answer_head(head, client, self._outgoing.request_id)
         ending = None if head.length is not None else self._schedule_end()

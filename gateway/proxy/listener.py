@@ -11,7 +11,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn, cast
 
-from aiohttp import web
+from aiohttp import StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.hdrs import TRANSFER_ENCODING, UPGRADE
+from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from gateway.config.settings import Limits, Timeouts
@@ -20,6 +23,8 @@ from gateway.proxy.tunnel import Tunnel
 
 # How long an unread body is read on after an early answer, so that the client reads the answer and not a reset.
 _LINGERING_SECONDS = 2.0
+# How a chunked body without trailers ends: no trailer field is a lone "0" (RFC 9112, section 7.1).
+_PLAIN_END = b"\r\n0\r\n\r\n"
 OVERLOADED_RETRY_SECONDS = 1
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -48,7 +53,7 @@ class ClientServer(web.Server):
     """Makes a ``ClientProtocol`` of each connection; ``refuse`` builds and accounts an answer to a broken request."""
 
     def __init__(self, handler: Handler, refuse: RefuseHandler, limits: Limits, timeouts: Timeouts) -> None:
-        super().__init__(handler, handler_cancellation=True)
+        super().__init__(handler, request_factory=_build_request, handler_cancellation=True)
         self.refuse = refuse
         self.limits = limits
         self.timeouts = timeouts
@@ -61,6 +66,20 @@ class ClientServer(web.Server):
         """End idle connections now, and the others after the request that they serve."""
         for connection in self.connections:
             cast("ClientProtocol", connection).end_soon()
+
+
+def _build_request(
+    message: RawRequestMessage,
+    payload: StreamReader,
+    protocol: web.RequestHandler,
+    writer: AbstractStreamWriter,
+    task: asyncio.Task[None],
+) -> web.BaseRequest:
+    # Of an upgrade that it does not know, aiohttp drops what stands behind the request in the same segment, and would
+    # read the rest of it as a request: "Upgrade: h2c" before half a body makes the other half one.
+    if message.upgrade and message.headers.get(UPGRADE, "").lower() != "websocket":
+        message = message._replace(should_close=True)
+    return web.BaseRequest(message, payload, protocol, writer, task, asyncio.get_running_loop())
 
 
 class _TunnelParser:
@@ -80,7 +99,7 @@ class _TunnelParser:
 class ClientProtocol(web.RequestHandler):
     """One client connection."""
 
-    __slots__ = ("_gateway", "_head_timer", "_tunnel")
+    __slots__ = ("_end", "_gateway", "_head_timer", "_tunnel")
 
     def __init__(self, server: ClientServer, loop: asyncio.AbstractEventLoop) -> None:
         limits, timeouts = server.limits, server.timeouts
@@ -100,6 +119,7 @@ class ClientProtocol(web.RequestHandler):
         self._gateway = server
         self._head_timer: asyncio.TimerHandle | None = None
         self._tunnel: Tunnel | None = None
+        self._end = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a connection, or tell the client that there are too many."""
@@ -117,6 +137,8 @@ class ClientProtocol(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Feed aiohttp, and watch over a head that has begun and does not end."""
+        size = len(_PLAIN_END)
+        self._end = data[-size:] if len(data) >= size else (self._end + data)[-size:]
         super().data_received(data)
         is_head_open = bool(data) and self._waiter is not None and not self._waiter.done() and not self._upgraded
         if not is_head_open:
@@ -124,6 +146,24 @@ class ClientProtocol(web.RequestHandler):
         elif self._head_timer is None:
             seconds = self._gateway.timeouts.header_read_seconds
             self._head_timer = self._loop.call_later(seconds, self._refuse_slow_head)
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Finish an answer, and end the connection where the next request would not be what its sender wrote."""
+        if TRANSFER_ENCODING in request.headers and self.may_hold_trailers:
+            resp = CLOSE
+        return await super().finish_response(request, resp, start_time)
+
+    @property
+    def may_hold_trailers(self) -> bool:
+        """
+        Whether the last request, if it was chunked, may have had trailers.
+
+        aiohttp 3.14.5 gives the last trailer field to the next request, as the first field of its header: behind a
+        front that shares connections, one user's ``Cookie`` to another. It shows no trailers, so the octets tell.
+        """
+        return self._end != _PLAIN_END or bool(self._messages)
 
     def end_soon(self) -> None:
         """End this connection as soon as no request is served on it."""

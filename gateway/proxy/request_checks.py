@@ -59,8 +59,8 @@ def asks_websocket(method: str, version: HttpVersion, fields: Fields) -> bool:
     """
     upgrades = split_list(select_values(fields, b"upgrade"))
     options = split_list(select_values(fields, b"connection"))
-    # Any other protocol, h2c above all, is declined by not passing the request for it on.
-    if b"websocket" not in upgrades or b"upgrade" not in options:
+    # Any other protocol, h2c above all, is declined by not passing the request for it on; so is a choice of several.
+    if upgrades != [b"websocket"] or b"upgrade" not in options:
         return False
     versions = select_values(fields, b"sec-websocket-version")
     keys = select_values(fields, b"sec-websocket-key")
