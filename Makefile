@@ -33,8 +33,8 @@ check: $(PROJECT) ## Lint, types, import contracts, and the core's tests with al
 test: check node-packages ## All that must pass before a change lands
 	$(BIN)/python -m pytest --ignore=tests/unit --ignore=tests/vectors
 
-bench: $(PROJECT) ## Measure
-	@if [ -x bench/run ]; then bench/run; else echo "There is no bench/run." >&2; exit 1; fi
+bench: $(PROJECT) ## Measure against Envoy, HAProxy, Fastify and FastAPI, in bench/results (BENCH_FLAGS="--rounds 1 --seconds 1")
+	@$(BIN)/python -m bench $(BENCH_FLAGS)
 
 image: ## Build the container image (IMAGE=auth-gateway:local, BASE_IMAGE=python:3.13-slim)
 	$(CONTAINER) build $(if $(findstring podman,$(CONTAINER)),--format docker) --tag $(IMAGE) \
@@ -58,8 +58,8 @@ compile = build/lock/bin/uv pip compile --quiet --no-config --universal --python
 	--output-file requirements/$(1).txt $(2)
 
 clean: ## Remove all that was made or installed here
-	rm -rf .venv build dist htmlcov tests/e2e/node_modules .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	find gateway tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf .venv build dist htmlcov tests/e2e/node_modules bench/peers/fastify/node_modules .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find gateway tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \

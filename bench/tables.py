@@ -1,0 +1,101 @@
+"""From figures to Markdown: a row is a peer, a column is what it was asked to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Results = Sequence[Mapping[str, Any]]
+
+_NONE = "–"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A figure of a suite; ``baseline`` is a row to subtract, and is then not shown."""
+
+    suite: str
+    title: str
+    note: str
+    figure: str
+    write: Callable[[float], str]
+    baseline: str | None = None
+
+
+def write_number(value: float) -> str:
+    """Return three digits that matter, with spaces between thousands."""
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2  # noqa: PLR2004 - powers of ten
+    return f"{value:,.{digits}f}".replace(",", " ")
+
+
+def _scaled(factor: float) -> Callable[[float], str]:
+    return lambda value: write_number(value * factor)
+
+
+_SEEN = (
+    "*seen*: 2 000 tokens in turn, each checked before. *unseen*: every request brings a token that the process never "
+    "met; who has no cache of checked tokens is always there."
+)
+
+TABLES = (
+    Table("small", "CPU time a request, in µs", f"A GET, 100 octets back. {_SEEN}", "cpu_microseconds", write_number),
+    Table(
+        "small",
+        "Requests a second on one core",
+        "16 connections. Where a core is less than 95 % busy (next table), the load generator or the upstream is the "
+        "limit: there the figure says less than CPU time does.",
+        "requests_per_second",
+        write_number,
+    ),
+    Table("small", "How busy the measured core was, in %", "", "busy", _scaled(100)),
+    Table(
+        "small",
+        "Latency added over direct, half of the requests, in µs",
+        "One connection, one request at a time.",
+        "p50_microseconds",
+        write_number,
+        baseline="direct",
+    ),
+    Table(
+        "small",
+        "Latency added over direct, 99 % of the requests, in µs",
+        "",
+        "p99_microseconds",
+        write_number,
+        baseline="direct",
+    ),
+)
+
+
+def build_table(table: Table, results: Results) -> str:
+    """Return the table as Markdown, or nothing where nothing was measured."""
+    cells = [result for result in results if result["suite"] == table.suite and table.figure in result]
+    base = next((cell[table.figure] for cell in cells if cell["row"] == table.baseline), 0.0)
+    shown = [cell for cell in cells if cell["row"] != table.baseline]
+    if not shown:
+        return ""
+    rows = list(dict.fromkeys(cell["row"] for cell in shown))
+    cases = list(dict.fromkeys(cell["case"] for cell in shown))
+    values = {(cell["row"], cell["case"]): table.write(cell[table.figure] - base) for cell in shown}
+    lines = [
+        _write_row(["", *cases]),
+        _write_row([" --- ", *(" ---: " for _ in cases)]),
+        *(_write_row([row, *(values.get((row, case), _NONE) for case in cases)]) for row in rows),
+    ]
+    return "\n\n".join(part for part in (f"## {table.title}", table.note, "\n".join(lines)) if part)
+
+
+def _write_row(fields: Iterable[str]) -> str:
+    return f"| {' | '.join(field.strip() for field in fields)} |"
+
+
+def build_missing(results: Results) -> str:
+    """Return what could not be measured, and why."""
+    lines = [
+        f"- {result['suite']}, {result['row']}{', ' * bool(result['case'])}{result['case']}: "
+        f"{' '.join(result['missing'].split())}"
+        for result in results
+        if result.get("missing")
+    ]
+    return "\n".join(["## Missing", "", *lines]) if lines else ""
