@@ -7,6 +7,7 @@ from typing import Any
 
 from gateway.core.audience import parse_audience_pattern
 from gateway.core.decision import RequestHead
+from gateway.core.fields import FieldSet
 from gateway.core.policy import Forwarding, Policy
 from gateway.core.routes import Access, Requirement, Route, RouteTable, parse_path_pattern
 from gateway.core.tokens import Provider
@@ -64,4 +65,4 @@ def make_head(
 ) -> RequestHead:
     """Return a request for this target, with this bearer token."""
     credentials = [] if token is None else [(b"Authorization", b"Bearer " + token.encode("utf-8", "replace"))]
-    return RequestHead(method, target, ((b"Host", b"api.example"), *credentials, *fields))
+    return RequestHead(method, target, FieldSet(((b"Host", b"api.example"), *credentials, *fields)))

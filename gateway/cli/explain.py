@@ -19,6 +19,7 @@ from gateway.config.load import Loaded, load_config
 from gateway.config.problems import ConfigError
 from gateway.config.settings import Settings
 from gateway.core.decision import NeedKeys, RequestHead
+from gateway.core.fields import FieldSet
 from gateway.core.jwks import KeySet
 from gateway.core.routes import Route
 from gateway.providers.keyring import Keyring
@@ -68,7 +69,7 @@ def command(
     at = time.time() if now is None else now
     keys = asyncio.run(_collect_keys(text, loaded.settings, at, is_offline=offline))
     places = _Places(loaded, config.name)
-    head = RequestHead(method, path, [(b"Authorization", f"Bearer {text}".encode("utf-8", "replace"))])
+    head = RequestHead(method, path, FieldSet([(b"Authorization", f"Bearer {text}".encode("utf-8", "replace"))]))
     explanation = build_explanation(
         Situation(head, text, loaded.settings.policy, keys.sets, at, places.locate, places.locate_route, keys.errors)
     )

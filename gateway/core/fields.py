@@ -44,6 +44,27 @@ def fold_name(name: bytes) -> bytes:
     return name.translate(_FOLDED)
 
 
+class FieldSet:
+    """
+    The header fields of one request: ``pairs`` as received, and their values by name.
+
+    Indexed once, because a request is asked for a dozen names on its way.
+    """
+
+    __slots__ = ("_values", "pairs")
+
+    def __init__(self, pairs: Fields) -> None:
+        self.pairs = pairs
+        values: dict[bytes, list[bytes]] = {}
+        for name, value in pairs:
+            values.setdefault(name.lower(), []).append(value)
+        self._values = values
+
+    def values(self, name: bytes) -> Sequence[bytes]:
+        """Return the values of all fields of that (lower-case) name, in order."""
+        return self._values.get(name, ())
+
+
 def select_values(fields: Fields, name: bytes) -> list[bytes]:
     """Return the values of all fields of that (lower-case) name, in order."""
     return [value for key, value in fields if key.lower() == name]
@@ -52,11 +73,6 @@ def select_values(fields: Fields, name: bytes) -> list[bytes]:
 def split_list(values: Iterable[bytes]) -> list[bytes]:
     """Return the elements of a comma-separated field, lower-cased, empty ones left out (RFC 9110, section 5.6.1)."""
     return [element for value in values for part in value.split(b",") if (element := part.strip(b" \t").lower())]
-
-
-def select_connection_options(fields: Fields) -> frozenset[bytes]:
-    """Return the lower-case names that the ``Connection`` fields list (RFC 9110, section 7.6.1)."""
-    return frozenset(split_list(select_values(fields, b"connection")))
 
 
 def build_forwarded_node(address: str) -> str:

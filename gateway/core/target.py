@@ -7,7 +7,7 @@ RFC 9112, section 3.2; RFC 3986, section 3.3. What is matched here is what is fo
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from gateway.core.errors import Reason, RequestRefused
@@ -22,8 +22,7 @@ _CONTROL_OR_ESCAPE = re.compile(r"[\x00-\x1f\x7f-\x9f]|%[0-9A-Fa-f]{2}")
 _DOT_SEGMENT = re.compile(r"\.{1,2}(?:;.*)?")
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """
     A request-target that has one reading.
 

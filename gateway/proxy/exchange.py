@@ -10,9 +10,8 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from aiohttp import web
 
@@ -31,7 +30,7 @@ from gateway.proxy.response_head import (
 from gateway.proxy.tunnel import StreamEnd, Tunnel
 
 if TYPE_CHECKING:
-    from gateway.proxy.listener import ClientProtocol
+    from gateway.proxy.listener import ClientRequest
     from gateway.proxy.pool import UpstreamPool
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -59,8 +58,7 @@ class StreamObserver(Protocol):
         """Return a context that the stream lives in."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """
     What is to be sent: the ready head, how its body is framed, and what bounds it.
 
@@ -71,6 +69,7 @@ class Outgoing:
     has_body: bool
     is_chunked: bool
     is_upgrade: bool
+    expects_continue: bool
     request_id: bytes
     expires_in_seconds: float | None
     expiry_close_code: int
@@ -86,7 +85,7 @@ class Exchange:
     """One exchange under way, and what is to be told of it afterwards; sizes are of bodies, in bytes."""
 
     def __init__(
-        self, request: web.BaseRequest, client: ClientConnection, outgoing: Outgoing, observer: StreamObserver
+        self, request: ClientRequest, client: ClientConnection, outgoing: Outgoing, observer: StreamObserver
     ) -> None:
         self._request = request
         self._client = client
@@ -174,7 +173,7 @@ class Exchange:
             connection.abort()
 
     async def _pump_body(self, connection: UpstreamConnection) -> None:
-        if any(value.lower() == b"100-continue" for value in select_values(self._request.raw_headers, b"expect")):
+        if self._outgoing.expects_continue:
             await self._write(_CONTINUE)
         is_chunked = self._outgoing.is_chunked
         while piece := await self._read_piece():
@@ -224,7 +223,7 @@ class Exchange:
             # Refused in the middle of a body: who goes on sending it would have it read as the next request.
             must_end = head.status >= _FIRST_ERROR_STATUS
         else:
-            must_end = self._outgoing.is_chunked and cast("ClientProtocol", self._request.protocol).may_hold_trailers
+            must_end = self._outgoing.is_chunked and self._request.protocol.may_hold_trailers
         if must_end:
             client = ClientConnection(is_http_1_1=client.is_http_1_1, keep_alive=False)
         answer = build_answer_head(head, client, self._outgoing.request_id)
@@ -275,8 +274,7 @@ class Exchange:
 
     async def _run_tunnel(self, connection: UpstreamConnection, head: ResponseHead) -> None:
         await self._write(build_upgrade_head(head, self._outgoing.request_id))
-        client = cast("ClientProtocol", self._request.protocol)
-        self._tunnel = tunnel = Tunnel(client, connection, self._outgoing.idle_seconds)
+        self._tunnel = tunnel = Tunnel(self._request.protocol, connection, self._outgoing.idle_seconds)
         ending = self._schedule_end()
         try:
             self.stream_end = await tunnel.relay()

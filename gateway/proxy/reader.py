@@ -18,6 +18,7 @@ from gateway.proxy.response import (
     ResponseHead,
     build_failure,
     check_start,
+    check_switch,
     parse_response_head,
 )
 
@@ -123,6 +124,8 @@ class ResponseReader:
             # Whoever sends a 101 that nobody asked for decides alone what the bytes behind it are.
             raise build_failure("The upstream switched protocols without being asked.")
         else:
+            if head.status == SWITCHING_PROTOCOLS:
+                check_switch(head)
             self.final = head
             self._remaining = head.length or 0
             self.is_complete = head.framing is Framing.NONE

@@ -8,28 +8,17 @@ the client's field, never ours (RFC 9110, section 7.6.1).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from enum import Enum, auto
 from functools import lru_cache
 from ipaddress import ip_address
+from typing import NamedTuple
 
-from gateway.core.fields import (
-    HOP_BY_HOP,
-    Field,
-    Fields,
-    build_forwarded_node,
-    fold_name,
-    select_connection_options,
-    select_values,
-)
+from gateway.core.fields import HOP_BY_HOP, Field, FieldSet, build_forwarded_node, fold_name, split_list
 from gateway.core.identity import IDENTITY_PREFIX
 from gateway.core.policy import Network, Policy
 
-REQUEST_ID = re.compile(rb"[A-Za-z0-9._\-]{1,128}")
-_VIA = (b"Via", b"1.1 auth-gateway")
-_UPGRADE = ((b"Connection", b"Upgrade"), (b"Upgrade", b"websocket"))
+_VIA = b"Via: 1.1 auth-gateway\r\n"
+_UPGRADE = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
 # The framing is ours to write again; an expectation was answered by us; the fields of trailers never come through.
 _REMADE = frozenset({b"content-length", b"expect", b"trailer"})
 # One set, removed as one from peers that are not trusted: some backend believes each of them.
@@ -54,28 +43,29 @@ _OWN_FORWARDED = frozenset({b"forwarded", b"x-forwarded-for"})
 # A certificate that a client merely claims to have shown (RFC 9440, section 4).
 _CLIENT_CERTIFICATE = frozenset({b"client-cert", b"client-cert-chain", b"x-forwarded-client-cert"})
 
-
 # The longest text of an IPv6 address.
 _MAX_ADDRESS_LENGTH = 45
+# Names and addresses are the client's, so the memory of them is bounded.
+_MAX_REMEMBERED = 1024
+
+# What becomes of one field of the client. Plain numbers: an Enum's hash and look-up cost more than the rest of a field.
+_PASS, _REMOVE, _HOST, _REQUEST_ID, _FROM_TRUSTED = range(5)
 
 
-class _Disposition(Enum):
-    """What becomes of one field of the client."""
-
-    PASS = auto()
-    REMOVE = auto()
-    HOST = auto()
-    REQUEST_ID = auto()
-    AUTHORIZATION = auto()
-    FROM_TRUSTED = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(NamedTuple):
     """Who is at the other end of the connection: ``address`` is an IP address or empty, ``scheme`` http or https."""
 
     address: str
     scheme: str
+
+
+class _Described(NamedTuple):
+    """What is said of a client on each of its requests; ``fields`` for one that no proxy speaks for."""
+
+    address: bytes
+    scheme: bytes
+    element: bytes
+    fields: bytes
 
 
 class RequestRewriter:
@@ -85,15 +75,15 @@ class RequestRewriter:
         self._forwarding = policy.forwarding
         self._owned = policy.identity.owned_names
         self._base_path = base_path.encode("ascii")
-        # Names are the client's, so the memory of them is bounded.
-        self._classify = lru_cache(maxsize=1024)(self._classify_name)
-        self._is_trusted = lru_cache(maxsize=1024)(self._is_trusted_address)
+        self._via = _VIA if policy.forwarding.has_via else b""
+        self._dispositions: dict[bytes, int] = {}
+        self._is_trusted = lru_cache(maxsize=_MAX_REMEMBERED)(self._is_trusted_address)
 
     def build(
         self,
         method: str,
         target: str,
-        fields: Fields,
+        fields: FieldSet,
         *,
         client: Client,
         identity: Iterable[Field],
@@ -107,83 +97,100 @@ class RequestRewriter:
         ``identity`` are our fields, ``framing`` the ready line of Content-Length or Transfer-Encoding, or empty.
         """
         is_trusted = self._is_trusted(client.address)
-        line = b"%b %b%b HTTP/1.1\r\n" % (method.encode("ascii"), self._base_path, target.encode("ascii"))
-        hosts = select_values(fields, b"host")
-        passed = self._pass_fields(fields, request_id, is_trusted=is_trusted)
+        lines = [method.encode("ascii"), b" ", self._base_path, target.encode("ascii"), b" HTTP/1.1\r\n"]
+        self._pass_fields(fields, request_id, lines, is_trusted=is_trusted)
+        hosts = fields.values(b"host")
         if not hosts and self._forwarding.host is not None:
             # An HTTP/1.0 client may do without; the upstream gets HTTP/1.1.
-            passed.append((b"Host", self._forwarding.host))
-        if not any(name.lower() == b"x-request-id" for name, _ in passed):
-            passed.append((b"X-Request-ID", request_id))
-        passed += self._build_forwarded(fields if is_trusted else (), client, hosts[0] if hosts else b"")
-        passed += identity
-        if self._forwarding.has_via:
-            passed.append(_VIA)
-        if is_upgrade:
-            passed += _UPGRADE
-        return b"".join([line, *(b"%b: %b\r\n" % field for field in passed), framing, b"\r\n"])
+            lines += (b"Host: ", self._forwarding.host, b"\r\n")
+        if not fields.values(b"x-request-id"):
+            lines += (b"X-Request-ID: ", request_id, b"\r\n")
+        host = hosts[0] if hosts else b""
+        lines += build_forwarded(describe_client(client), host, fields if is_trusted else None)
+        for name, value in identity:
+            lines += (name, b": ", value, b"\r\n")
+        lines += (self._via, _UPGRADE if is_upgrade else b"", framing, b"\r\n")
+        return b"".join(lines)
 
-    def _pass_fields(self, fields: Fields, request_id: bytes, *, is_trusted: bool) -> list[Field]:
-        """Return what is left of the client's fields, in order; those that we rewrite stay in their place."""
-        listed = select_connection_options(fields)
-        is_passed = {
-            _Disposition.PASS: True,
-            _Disposition.FROM_TRUSTED: is_trusted,
-            _Disposition.AUTHORIZATION: self._forwarding.forward_token,
-        }
-        passed: list[Field] = []
+    def _pass_fields(self, fields: FieldSet, request_id: bytes, lines: list[bytes], *, is_trusted: bool) -> None:
+        """Add what is left of the client's fields, in order; those that we rewrite stay in their place."""
+        listed = split_list(fields.values(b"connection"))
+        dispositions, host = self._dispositions, self._forwarding.host
         has_request_id = False
-        for name, value in fields:
-            disposition = self._classify(name)
-            if disposition is _Disposition.HOST:
-                passed.append((name, value if self._forwarding.host is None else self._forwarding.host))
-            elif disposition is _Disposition.REQUEST_ID:
-                passed += [] if has_request_id else [(name, request_id)]
+        for name, value in fields.pairs:
+            disposition = dispositions.get(name)
+            if disposition is None:
+                disposition = self._classify(name)
+            if disposition == _PASS:
+                if not listed or name.lower() not in listed:
+                    lines += (name, b": ", value, b"\r\n")
+            elif disposition == _HOST:
+                lines += (name, b": ", value if host is None else host, b"\r\n")
+            elif disposition == _REQUEST_ID and not has_request_id:
                 has_request_id = True
-            elif is_passed.get(disposition, False) and name.lower() not in listed:
-                passed.append((name, value))
-        return passed
+                lines += (name, b": ", request_id, b"\r\n")
+            elif disposition == _FROM_TRUSTED and is_trusted:
+                lines += (name, b": ", value, b"\r\n")
 
-    def _classify_name(self, name: bytes) -> _Disposition:
-        lower, folded = name.lower(), fold_name(name)
+    def _classify(self, name: bytes) -> int:
+        disposition = self._classify_name(name)
+        if len(self._dispositions) < _MAX_REMEMBERED:
+            self._dispositions[name] = disposition
+        return disposition
+
+    def _classify_name(self, name: bytes) -> int:
+        # By the folded name: a backend that reads Transfer_Encoding as Transfer-Encoding must not get it either.
+        folded = fold_name(name)
         if folded in self._owned or folded.startswith(IDENTITY_PREFIX):
-            return _Disposition.REMOVE
-        if lower in HOP_BY_HOP or lower in _REMADE or folded in _CLIENT_CERTIFICATE or folded in _OWN_FORWARDED:
-            return _Disposition.REMOVE
+            return _REMOVE
+        if folded in HOP_BY_HOP or folded in _REMADE or folded in _CLIENT_CERTIFICATE or folded in _OWN_FORWARDED:
+            return _REMOVE
         if folded in _FORWARDED or folded.startswith(_FORWARDED_PREFIX):
-            return _Disposition.FROM_TRUSTED
-        special = {
-            b"host": _Disposition.HOST,
-            b"x-request-id": _Disposition.REQUEST_ID,
-            b"authorization": _Disposition.AUTHORIZATION,
-        }
-        return special.get(folded, _Disposition.PASS)
+            return _FROM_TRUSTED
+        if folded == b"x-request-id":
+            return _REQUEST_ID if name.lower() == folded else _REMOVE
+        if folded == b"authorization":
+            return _PASS if self._forwarding.forward_token else _REMOVE
+        return _HOST if folded == b"host" else _PASS
 
     def _is_trusted_address(self, address: str) -> bool:
         return is_in_networks(address, self._forwarding.trusted_proxies)
 
-    def _build_forwarded(self, trusted: Fields, client: Client, host: bytes) -> list[Field]:
-        """Return who asked, for whom and how (RFC 7239): continued from a trusted proxy, else begun."""
-        address = client.address.encode("ascii") or b"unknown"
-        ours = [(b"X-Forwarded-For", b", ".join([*select_values(trusted, b"x-forwarded-for"), address]))]
-        said = {fold_name(name) for name, _ in trusted}
-        if b"x-forwarded-proto" not in said:
-            ours.append((b"X-Forwarded-Proto", client.scheme.encode("ascii")))
-        if b"x-forwarded-host" not in said and host:
-            ours.append((b"X-Forwarded-Host", host))
-        element = f"for={build_forwarded_node(client.address)};proto={client.scheme}".encode("ascii")
-        if host:
-            element += b';host="%b"' % host.replace(b"\\", b"").replace(b'"', b"")
-        elements = [*select_values(trusted, b"forwarded"), element]
-        return [*ours, (b"Forwarded", b", ".join(elements))]
-
-    def find_client_address(self, fields: Fields, peer: str) -> str:
+    def find_client_address(self, fields: FieldSet, peer: str) -> str:
         """Return the address of the client: the rightmost that no trusted proxy has, as the last one of them saw it."""
+        if not self._is_trusted(peer):
+            return peer
         address = peer
-        hops = [hop.strip() for value in select_values(fields, b"x-forwarded-for") for hop in value.split(b",")]
+        hops = [hop.strip() for value in fields.values(b"x-forwarded-for") for hop in value.split(b",")]
         while hops and self._is_trusted(address):
             address = hops.pop().decode("latin-1")
         return address if len(address) <= _MAX_ADDRESS_LENGTH and address.isprintable() else peer
+
+
+@lru_cache(maxsize=_MAX_REMEMBERED)
+def describe_client(client: Client) -> _Described:
+    """Return what is said of a client, ready to be written."""
+    address, scheme = client.address.encode("ascii") or b"unknown", client.scheme.encode("ascii")
+    element = b"for=%b;proto=%b" % (build_forwarded_node(client.address).encode("ascii"), scheme)
+    fields = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\n" % (address, scheme)
+    return _Described(address, scheme, element, fields)
+
+
+def build_forwarded(client: _Described, host: bytes, trusted: FieldSet | None) -> list[bytes]:
+    """Return the lines that say who asked, for whom and how (RFC 7239): continued from a trusted proxy, else begun."""
+    element = client.element
+    if host:
+        element = b'%b;host="%b"' % (element, host)
+    if trusted is None:
+        named = (b"X-Forwarded-Host: ", host, b"\r\n") if host else ()
+        return [client.fields, *named, b"Forwarded: ", element, b"\r\n"]
+    addresses = b", ".join([*trusted.values(b"x-forwarded-for"), client.address])
+    lines = [b"X-Forwarded-For: ", addresses, b"\r\n"]
+    if not trusted.values(b"x-forwarded-proto"):
+        lines += (b"X-Forwarded-Proto: ", client.scheme, b"\r\n")
+    if host and not trusted.values(b"x-forwarded-host"):
+        lines += (b"X-Forwarded-Host: ", host, b"\r\n")
+    return [*lines, b"Forwarded: ", b", ".join([*trusted.values(b"forwarded"), element]), b"\r\n"]
 
 
 def is_in_networks(address: str, networks: Iterable[Network]) -> bool:

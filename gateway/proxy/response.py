@@ -119,6 +119,22 @@ def parse_response_head(head: bytes, method: bytes) -> ResponseHead:
     )
 
 
+def check_switch(head: ResponseHead) -> None:
+    """
+    Refuse a 101 that is not to a WebSocket, the one protocol that we ask for, or that has a body.
+
+    RFC 6455, section 4.1; RFC 9110, sections 7.8 and 8.6. Whom we told of a WebSocket must not talk to something else.
+
+    Raises:
+        UpstreamFailed: ``UPSTREAM_BAD_RESPONSE``.
+    """
+    protocols = split_list(value for name, value in head.fields if name.lower() == b"upgrade")
+    if protocols != [b"websocket"]:
+        raise build_failure("The upstream switched to another protocol than was asked for.", b", ".join(protocols))
+    if any(name.lower() in (b"content-length", b"transfer-encoding") for name, _ in head.fields):
+        raise build_failure("The upstream switched protocols with a body.")
+
+
 class _Collector:
     """What llhttp says about a head."""
 

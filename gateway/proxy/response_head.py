@@ -7,25 +7,23 @@ and the request id (RFC 9110, section 7.6.1).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from gateway.core.fields import HOP_BY_HOP, Fields, select_connection_options
+from gateway.core.fields import HOP_BY_HOP, Fields, select_values, split_list
 from gateway.proxy.response import Framing, ResponseHead
 
 _REMADE = HOP_BY_HOP | {b"content-length", b"x-request-id"}
 _NO_CONTENT = 204
 
 
-@dataclass(frozen=True, slots=True)
-class ClientConnection:
+class ClientConnection(NamedTuple):
     """What an answer must know of the connection that it goes to."""
 
     is_http_1_1: bool
     keep_alive: bool
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerHead:
+class AnswerHead(NamedTuple):
     """A ready head, and how the body after it is framed; ``keep_alive`` is whether the connection outlives it."""
 
     octets: bytes
@@ -79,7 +77,7 @@ def build_trailers(fields: Fields) -> bytes:
 
 
 def _build_lines(fields: Fields) -> list[bytes]:
-    listed = select_connection_options(fields)
+    listed = split_list(select_values(fields, b"connection"))
     return [
         b"%b: %b\r\n" % (name, value)
         for name, value in fields

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,15 +21,20 @@ from gateway.admin.metrics import Metrics
 from gateway.config.settings import Settings
 from gateway.core.decision import Allow, NeedKeys, RequestHead, decide
 from gateway.core.errors import GatewayError, Reason, RequestRefused, Unavailable, UpstreamFailed
-from gateway.core.fields import select_values
 from gateway.core.jwks import KeySet
 from gateway.core.proofs import ProofCache
 from gateway.proxy.answers import build_refusal
 from gateway.proxy.exchange import ClientGone, Exchange, Outgoing, StreamKind
-from gateway.proxy.listener import CLOSE, KEEP_ALIVE, ClientProtocol, ClientServer
+from gateway.proxy.listener import CLOSE, KEEP_ALIVE, ClientProtocol, ClientRequest, ClientServer
 from gateway.proxy.pool import UpstreamPool
-from gateway.proxy.request_checks import asks_websocket, check_fields, find_trace_id
-from gateway.proxy.request_head import REQUEST_ID, Client, RequestRewriter
+from gateway.proxy.request_checks import (
+    asks_websocket,
+    check_fields,
+    choose_request_id,
+    expects_continue,
+    find_trace_id,
+)
+from gateway.proxy.request_head import Client, RequestRewriter
 from gateway.proxy.response_head import ClientConnection
 from gateway.proxy.tunnel import GOING_AWAY, StreamEnd
 
@@ -65,7 +69,7 @@ class Supply(Protocol):
 class _Visit:
     """One request while it is served."""
 
-    request: web.BaseRequest
+    request: ClientRequest
     runtime: Runtime
     record: AccessRecord
     started: float
@@ -105,7 +109,7 @@ class Gateway:
             self._idle = asyncio.get_running_loop().create_future()
             await self._idle
 
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def handle(self, request: ClientRequest) -> web.StreamResponse:
         """Serve one request to its end; it is written down however it ends."""
         visit = self._begin(request)
         self._metrics.requests_in_flight += 1
@@ -126,59 +130,60 @@ class Gateway:
                 self._idle.set_result(None)
         return KEEP_ALIVE if keep_alive and not self.is_draining else CLOSE
 
-    def _begin(self, request: web.BaseRequest) -> _Visit:
-        runtime = self.runtime
-        fields = request.raw_headers
-        protocol = request.protocol
+    def _begin(self, request: ClientRequest) -> _Visit:
+        runtime, fields, protocol = self.runtime, request.fields, request.protocol
         peer = protocol.peername
         address = peer[0] if isinstance(peer, tuple) else ""
-        given = select_values(fields, b"x-request-id")
-        is_usable = len(given) == 1 and REQUEST_ID.fullmatch(given[0])
-        hosts = select_values(fields, b"host")
+        hosts = fields.values(b"host")
         record = AccessRecord(
-            request_id=given[0].decode("ascii") if is_usable else uuid.uuid4().hex,
-            client_ip=runtime.rewriter.find_client_address(fields, address),
-            method=request.method,
-            path=request.raw_path,
-            host=hosts[0].decode("latin-1") if hosts else None,
-            trace_id=find_trace_id(fields),
+            choose_request_id(fields.values(b"x-request-id")),
+            runtime.rewriter.find_client_address(fields, address),
+            request.method,
+            request.target,
+            hosts[0].decode("latin-1") if hosts else None,
+            find_trace_id(fields),
         )
         return _Visit(
-            request=request,
-            runtime=runtime,
-            record=record,
-            started=time.perf_counter(),
-            client=Client(address, "https" if protocol.ssl_context else "http"),
-            connection=ClientConnection(
-                is_http_1_1=request.version == HttpVersion11, keep_alive=request.keep_alive and not self.is_draining
-            ),
+            request,
+            runtime,
+            record,
+            time.perf_counter(),
+            Client(address, "https" if protocol.ssl_context else "http"),
+            ClientConnection(request.version == HttpVersion11, request.keep_alive and not self.is_draining),
         )
 
     async def _serve(self, visit: _Visit) -> bool:
         request, runtime = visit.request, visit.runtime
-        check_fields(request.version, request.raw_headers, runtime.settings.limits.headers_bytes)
-        allow = await self._decide(visit)
-        is_upgrade = asks_websocket(request.method, request.version, request.raw_headers)
+        check_fields(request.version, request.fields, runtime.settings.limits.headers_bytes)
+        allow = self._decide(visit, {})
+        if isinstance(allow, NeedKeys):
+            allow = await self._decide_with_keys(visit, allow)
+        is_upgrade = asks_websocket(request.method, request.version, request.fields)
         if is_upgrade and self.is_draining:
             raise Unavailable(Reason.DRAINING, "The gateway is stopping.", retry_after_seconds=1)
         outgoing = self._build_outgoing(visit, allow, is_upgrade=is_upgrade)
         visit.exchange = Exchange(request, visit.connection, outgoing, self)
         return await visit.exchange.run(runtime.pool)
 
-    async def _decide(self, visit: _Visit) -> Allow:
-        request, runtime = visit.request, visit.runtime
-        head = RequestHead(request.method, request.raw_path, request.raw_headers)
+    async def _decide_with_keys(self, visit: _Visit, need: NeedKeys) -> Allow:
         asked: dict[str, bool] = {}
+        outcome: Allow | NeedKeys = need
+        while isinstance(outcome, NeedKeys):
+            asked[outcome.provider] = await visit.runtime.supply(outcome)
+            outcome = self._decide(visit, asked)
+        return outcome
+
+    def _decide(self, visit: _Visit, asked: Mapping[str, bool]) -> Allow | NeedKeys:
+        request, runtime = visit.request, visit.runtime
         proofs = runtime.proofs
-        while True:
-            began, hits = time.perf_counter(), proofs.hits
-            outcome = decide(head, runtime.settings.policy, runtime.keys, self._clock(), asked, proofs)
-            if isinstance(outcome, Allow):
-                if outcome.verified is not None and proofs.hits == hits:
-                    self._metrics.observe_verify(outcome.verified.token.algorithm, time.perf_counter() - began)
-                self._note_allowed(visit, outcome)
-                return outcome
-            asked[outcome.provider] = await runtime.supply(outcome)
+        head = RequestHead(request.method, request.target, request.fields)
+        began, hits = time.perf_counter(), proofs.hits
+        outcome = decide(head, runtime.settings.policy, runtime.keys, self._clock(), asked, proofs)
+        if isinstance(outcome, Allow):
+            if outcome.verified is not None and proofs.hits == hits:
+                self._metrics.observe_verify(outcome.verified.token.algorithm, time.perf_counter() - began)
+            self._note_allowed(visit, outcome)
+        return outcome
 
     def _note_allowed(self, visit: _Visit, allow: Allow) -> None:
         record, verified = visit.record, allow.verified
@@ -193,8 +198,8 @@ class Gateway:
 
     def _build_outgoing(self, visit: _Visit, allow: Allow, *, is_upgrade: bool) -> Outgoing:
         request, settings = visit.request, visit.runtime.settings
-        lengths = select_values(request.raw_headers, b"content-length")
-        is_chunked = not lengths and request.body_exists and not is_upgrade
+        lengths = request.fields.values(b"content-length")
+        is_chunked = not lengths and request.has_body and not is_upgrade
         limit = settings.limits.body_bytes
         if lengths and limit is not None and int(lengths[0]) > limit:
             raise RequestRefused(Reason.BODY_TOO_LARGE, "The request body is too large.", expected=limit)
@@ -203,7 +208,7 @@ class Gateway:
         head = visit.runtime.rewriter.build(
             request.method,
             allow.target.raw,
-            request.raw_headers,
+            request.fields,
             client=visit.client,
             identity=allow.fields,
             request_id=request_id,
@@ -215,6 +220,7 @@ class Gateway:
             has_body=is_chunked or bool(lengths and int(lengths[0])),
             is_chunked=is_chunked,
             is_upgrade=is_upgrade,
+            expects_continue=expects_continue(request.fields),
             request_id=request_id,
             expires_in_seconds=self._measure_life(allow) if settings.streams.end_at_expiry else None,
             expiry_close_code=settings.streams.expiry_close_code,
@@ -240,7 +246,7 @@ class Gateway:
             record.decision = "error" if isinstance(error, Unavailable) else "deny"
         for name, value in error.context.items():
             setattr(record, name, value)
-        transport = request.transport
+        transport = request.protocol.transport
         if visit.exchange is not None and visit.exchange.status is not None:
             # The answer has begun: only a cut says that it is not whole.
             record.status = visit.exchange.status
@@ -266,7 +272,7 @@ class Gateway:
         """Return the answer to a request that could not even be read, and write it down."""
         peer = protocol.peername
         record = AccessRecord(
-            request_id=uuid.uuid4().hex,
+            request_id=choose_request_id(()),
             client_ip=peer[0] if isinstance(peer, tuple) else "",
             method="",
             path="",

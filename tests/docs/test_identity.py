@@ -14,6 +14,7 @@ import pytest
 
 from gateway.config.load import parse_config
 from gateway.core.decision import Allow, RequestHead, decide
+from gateway.core.fields import FieldSet
 from gateway.core.identity import (
     _CUSTOM_DROPPED,
     _OIDC_DROPPED,
@@ -77,7 +78,7 @@ def build(kind: str, **claims: Any) -> dict[str, Any]:
         f"  - {{type: {kind}, name: main, {keys}{domain}algorithm: ES384, applicationID: https://my-api.example}}\n"
     )
     policy = parse_config(text, "gateway.yaml", {}).settings.policy
-    head = RequestHead("GET", "/", [(b"Authorization", f"Bearer {make_token(NOW, **claims)}".encode())])
+    head = RequestHead("GET", "/", FieldSet([(b"Authorization", f"Bearer {make_token(NOW, **claims)}".encode())]))
     outcome = decide(head, policy, {"main": make_key_set(KEY)}, NOW)
     assert isinstance(outcome, Allow)
     return json.loads(outcome.fields[0][1])

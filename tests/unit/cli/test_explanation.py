@@ -14,6 +14,7 @@ from gateway.cli.explanation import Situation, build_explanation
 from gateway.config.load import parse_config
 from gateway.core.decision import Allow, RequestHead, decide
 from gateway.core.errors import GatewayError, Reason
+from gateway.core.fields import FieldSet
 from gateway.core.jwks import build_key_set
 
 from .conftest import CONFIG, KEY, NOW, sign
@@ -43,7 +44,7 @@ paths = st.sampled_from(["/", "/public/x", "/orders", "/organizations/org_1/x", 
 
 def situation(token: str, path: str, method: str = "GET") -> Situation:
     """Return the situation of a request with that token."""
-    head = RequestHead(method, path, [(b"Authorization", f"Bearer {token}".encode("utf-8", "replace"))])
+    head = RequestHead(method, path, FieldSet([(b"Authorization", f"Bearer {token}".encode("utf-8", "replace"))]))
     return Situation(head, token, POLICY, KEYS, NOW, lambda *_: "gateway.yaml:1", lambda _: "gateway.yaml:2")
 
 

@@ -8,10 +8,12 @@ import pytest
 
 from gateway.core.credentials import build_challenge, extract_bearer_token
 from gateway.core.errors import AccessRefused, Reason, RequestRefused, TokenRefused
+from gateway.core.fields import FieldSet
 
 
 def authorize(*values, name=b"Authorization"):
-    return [(b"Host", b"api.example"), *((name, value) for value in values)]
+    fields = FieldSet([(b"Host", b"api.example"), *((name, value) for value in values)])
+    return fields.values(b"authorization")
 
 
 @pytest.mark.parametrize("value", [b"Bearer abc", b"bearer abc", b"BEARER abc", b"Bearer  abc", b"bEaReR     abc"])
@@ -30,7 +32,7 @@ def test_every_b64token_is_taken(token):
 @pytest.mark.parametrize("fields", [[], [(b"Host", b"x")], [(b"Proxy-Authorization", b"Bearer a")]])
 def test_no_field_is_no_token(fields):
     """Nothing was sent, so nothing is wrong with it."""
-    assert extract_bearer_token(fields) is None
+    assert extract_bearer_token(FieldSet(fields).values(b"authorization")) is None
 
 
 @pytest.mark.parametrize(
@@ -61,8 +63,9 @@ def test_two_fields_are_refused(values):
 
 def test_two_spellings_of_the_name_are_two_fields():
     """The name is case-insensitive, so is the count."""
+    fields = FieldSet([(b"authorization", b"Bearer a"), (b"AUTHORIZATION", b"Bearer b")])
     with pytest.raises(RequestRefused) as refused:
-        extract_bearer_token([(b"authorization", b"Bearer a"), (b"AUTHORIZATION", b"Bearer b")])
+        extract_bearer_token(fields.values(b"authorization"))
     assert refused.value.reason is Reason.MULTIPLE_CREDENTIALS
 
 

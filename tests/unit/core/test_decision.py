@@ -19,6 +19,7 @@ from gateway.core.decision import (
     verify,
 )
 from gateway.core.errors import GatewayError, Reason, RouteRefused, Unavailable
+from gateway.core.fields import FieldSet
 from gateway.core.identity import IdentitySettings
 from gateway.core.jwks import build_key_set
 from gateway.core.jwt import parse_token
@@ -102,22 +103,22 @@ def test_tunnels_and_echoes_are_refused(method, target):
 
 def test_two_hosts_are_refused():
     """RFC 9112, section 3.2: upstreams differ on which of two they believe (9112-1)."""
-    head = RequestHead("GET", "/", ((b"Host", b"a"), (b"HOST", b"a")))
+    head = RequestHead("GET", "/", FieldSet(((b"Host", b"a"), (b"HOST", b"a"))))
     refuse(Reason.MALFORMED_REQUEST, head)
 
 
 def test_no_host_is_left_to_the_reader():
     """HTTP/1.0 may do without; an absolute-form target then has nothing to agree with."""
     policy = make_policy(routes=make_routes(default="public"))
-    assert allow(RequestHead("GET", "/", ()), policy).target.raw == "/"
-    refuse(Reason.AMBIGUOUS_PATH, RequestHead("GET", "http://api.example/", ()), policy)
+    assert allow(RequestHead("GET", "/", FieldSet(())), policy).target.raw == "/"
+    refuse(Reason.AMBIGUOUS_PATH, RequestHead("GET", "http://api.example/", FieldSet(())), policy)
 
 
 def test_absolute_form_becomes_origin_form():
     """RFC 9112, section 3.2.2; a host of any octets is compared, not decoded."""
     policy = make_policy(routes=make_routes(default="public"))
     assert allow(make_head(target="http://api.example/a"), policy).target.raw == "/a"
-    refuse(Reason.AMBIGUOUS_PATH, RequestHead("GET", "http://a/", ((b"Host", b"\xff"),)), policy)
+    refuse(Reason.AMBIGUOUS_PATH, RequestHead("GET", "http://a/", FieldSet(((b"Host", b"\xff"),))), policy)
 
 
 @pytest.mark.parametrize("target", ["/a#b", "/a\\b", "/%00", "/é", "http://evil.example/", "*"])

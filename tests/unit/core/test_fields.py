@@ -7,9 +7,9 @@ import pytest
 from gateway.core.fields import (
     HOP_BY_HOP,
     TOKEN,
+    FieldSet,
     build_forwarded_node,
     fold_name,
-    select_connection_options,
     select_values,
     split_list,
 )
@@ -54,10 +54,13 @@ def test_lists_are_split_at_commas(values, elements):
     assert split_list(values) == elements
 
 
-def test_connection_names_fields_of_this_hop():
-    """RFC 9110, section 7.6.1: the named fields go no further, in whatever case they are named (9110-1)."""
-    fields = [(b"connection", b"close, X-Foo"), (b"Connection", b"x-bar"), (b"X-Foo", b"1")]
-    assert select_connection_options(fields) == {b"close", b"x-foo", b"x-bar"}
+def test_a_field_set_finds_values_by_name():
+    """RFC 9110, section 5.1: names in any case are one name; its values keep their order."""
+    pairs = [(b"connection", b"close, X-Foo"), (b"A", b"1"), (b"Connection", b"x-bar")]
+    fields = FieldSet(pairs)
+    assert fields.pairs is pairs
+    assert list(fields.values(b"connection")) == select_values(pairs, b"connection") == [b"close, X-Foo", b"x-bar"]
+    assert not fields.values(b"other")
 
 
 def test_hop_by_hop_names_are_lower_case():

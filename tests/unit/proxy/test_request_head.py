@@ -6,6 +6,7 @@ from ipaddress import ip_network
 
 import pytest
 
+from gateway.core.fields import FieldSet
 from gateway.core.identity import IdentitySettings
 from gateway.core.policy import Forwarding, Policy
 from gateway.proxy.request_head import Client, RequestRewriter, is_in_networks
@@ -22,7 +23,7 @@ def build(*fields: tuple[bytes, bytes], peer: str = "192.0.2.1", **changed: obje
     head = RequestRewriter(policy, base_path).build(
         "GET",
         target,
-        fields,
+        FieldSet(fields),
         client=Client(peer, scheme),
         identity=OURS,
         request_id=b"id-1",
@@ -124,7 +125,7 @@ def test_the_client_is_the_rightmost_untrusted_address(said: list[bytes], peer: 
     """Whoever no trusted proxy vouches for is the client; what it says itself is not believed."""
     policy = Policy((), Forwarding(host=None, trusted_proxies=(ip_network("10.0.0.0/8"),)))
     fields = [(b"X-Forwarded-For", value) for value in said]
-    assert RequestRewriter(policy, "").find_client_address(fields, peer) == expected
+    assert RequestRewriter(policy, "").find_client_address(FieldSet(fields), peer) == expected
 
 
 @pytest.mark.parametrize(
@@ -133,3 +134,20 @@ def test_the_client_is_the_rightmost_untrusted_address(said: list[bytes], peer: 
 def test_networks_know_mapped_addresses(address: str, expected: bool) -> None:
     """A dual-stack socket shows IPv4 peers as mapped addresses."""
     assert is_in_networks(address, [ip_network("10.0.0.0/8")]) is expected
+
+
+@pytest.mark.parametrize(
+    "name", [b"Transfer_Encoding", b"content_length", b"X_Request_ID", b"Proxy.Connection", b"X_Forwarded_Host"]
+)
+def test_an_alias_of_what_we_write_is_removed(name: bytes) -> None:
+    """A backend that folds names must not get a client's word for our own (RFC 9112, section 6.3)."""
+    assert not any(b"forged" in line for line in build((name, b"forged")))
+
+
+def test_the_memory_of_names_is_bounded() -> None:
+    """Names are a client's to choose: beyond the bound they are classified anew, and just as well."""
+    rewriter = RequestRewriter(Policy((), Forwarding(host=None)), "")
+    for number in range(2000):
+        rewriter._classify(b"x-%d" % number)
+    assert len(rewriter._dispositions) == 1024
+    assert rewriter._classify(b"X-Identity") == rewriter._classify(b"x-identity-1999")
