@@ -8,6 +8,8 @@ of our own form for what the parser refuses (its texts quote the request, a toke
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn, cast
 
@@ -27,6 +29,8 @@ _LINGERING_SECONDS = 2.0
 # How a chunked body without trailers ends: no trailer field is a lone "0" (RFC 9112, section 7.1).
 _PLAIN_END = b"\r\n0\r\n\r\n"
 OVERLOADED_RETRY_SECONDS = 1
+# socket(7): a socket that lingers for no time is closed with RST.
+_NO_LINGER = struct.pack("ii", 1, 0)
 
 Handler = Callable[["ClientRequest"], Awaitable[web.StreamResponse]]
 RefuseHandler = Callable[["ClientProtocol", GatewayError], bytes]
@@ -243,6 +247,20 @@ class ClientProtocol(web.RequestHandler):
         """Give all further bytes of this connection to a tunnel."""
         self._tunnel = tunnel
         self.set_parser(_TunnelParser(tunnel))  # type: ignore[arg-type] # aiohttp calls these two methods, no others
+
+    def cut(self, *, is_http_1_1: bool) -> None:
+        """
+        End the connection now, so that what was written is not taken for a whole answer.
+
+        To HTTP/1.0, which knows no chunks, an orderly end is the end of the body (RFC 9112, section 8), and nginx asks
+        its upstreams in HTTP/1.0 by default: only an RST tells.
+        """
+        transport = self.transport
+        if transport is None:
+            return
+        if not is_http_1_1:
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        transport.abort()
 
     def end_after_writing(self) -> None:
         """Close the connection once what was written has gone out."""

@@ -250,8 +250,7 @@ class Gateway:
         if visit.exchange is not None and visit.exchange.status is not None:
             # The answer has begun: only a cut says that it is not whole.
             record.status = visit.exchange.status
-            if transport is not None:
-                transport.abort()
+            request.protocol.cut(is_http_1_1=visit.connection.is_http_1_1)
             return False
         record.status = error.reason.status
         # A body that nobody reads would be read as the next request; a tunnel that was refused may hold anything.

@@ -84,20 +84,22 @@ def make_settings(upstream: UpstreamSettings, **changed: Any) -> Settings:
 
 
 @asynccontextmanager
-async def open_gateway(port: int, **changed: Any) -> AsyncIterator[Application]:
-    """Open a gateway in front of the upstream on that port."""
-    settings = make_settings(UpstreamSettings("http", "127.0.0.1", port), **changed)
+async def open_gateway(
+    port: int, *, host: str = "127.0.0.1", output_path: str = os.devnull, **changed: Any
+) -> AsyncIterator[Application]:
+    """Open a gateway in front of the upstream on that port; its access lines go to that file."""
+    settings = make_settings(UpstreamSettings("http", host, port), **changed)
     loaded = SimpleNamespace(settings=settings, path="gateway.yaml", warnings=())
-    with open_output() as output:
+    with open_output(output_path) as output:
         async with Application(lambda: loaded, output) as application:  # type: ignore[arg-type] # all that it reads of a file
             yield application
 
 
 @contextmanager
-def open_output() -> Iterator[LogOutput]:
-    """Open an output for access lines that nobody reads; logging itself is left as pytest has it."""
-    with Path(os.devnull).open("w") as nowhere:
-        writer = LineWriter(nowhere.fileno())
+def open_output(path: str = os.devnull) -> Iterator[LogOutput]:
+    """Open an output for access lines; logging itself is left as pytest has it."""
+    with Path(path).open("a") as file:
+        writer = LineWriter(file.fileno())
         try:
             yield LogOutput(writer, is_json=True, has_colour=False, has_info=True)
         finally:
