@@ -10,18 +10,17 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
-from aiohttp import web
-
 from gateway.admin.access import AccessLog
 from gateway.admin.exposition import Scrape
 from gateway.admin.logs import LogOutput
 from gateway.admin.metrics import Metrics
 from gateway.admin.server import AdminListener, start_admin
 from gateway.admin.status import ProcessStatus, build_status
+from gateway.app.public import CUT_SECONDS, build_server_tls, find_port, load_certificate, open_listener
 from gateway.app.upstream import build_pool, describe_pool
 from gateway.config.load import Loaded
 from gateway.config.problems import ConfigError
-from gateway.config.settings import ListenAddress, ListenerTLS, Settings
+from gateway.config.settings import ListenAddress, Settings
 from gateway.core.proofs import ProofCache
 from gateway.providers.keyring import Keyring
 from gateway.proxy.listener import ClientServer
@@ -30,11 +29,6 @@ from gateway.proxy.request_head import RequestRewriter
 from gateway.proxy.server import Gateway, Runtime
 
 logger = logging.getLogger(__name__)
-
-# Connections that the kernel has accepted and we have not.
-_BACKLOG = 1024
-# What is left at the end has had its time; 0 would be for ever to aiohttp.
-_CUT_SECONDS = 0.05
 
 
 class Application:
@@ -57,8 +51,7 @@ class Application:
         self._keyring: Keyring
         self._gateway: Gateway
         self._server: ClientServer
-        self._runner: web.ServerRunner
-        self._site: web.BaseSite
+        self._listener: asyncio.Server
         self._admin: AdminListener
         self.listen: ListenAddress
         self.admin: ListenAddress
@@ -90,7 +83,9 @@ class Application:
         self._keyring = await self._stack.enter_async_context(
             Keyring(settings.key_sources, on_fetch=self._metrics.count_jwks_fetch)
         )
-        self._gateway = Gateway(self._build_runtime(settings), self._metrics, AccessLog(self._output))
+        self._gateway = Gateway(
+            self._build_runtime(settings, self._choose_pool(settings)), self._metrics, AccessLog(self._output)
+        )
         self._stack.push_async_callback(self._close_pools)
         self._admin = await start_admin(self, settings.admin)
         self._stack.push_async_callback(self._admin.stop)
@@ -114,13 +109,15 @@ class Application:
         finally:
             await self._stack.aclose()
 
-    def _build_runtime(self, settings: Settings, old: Runtime | None = None) -> Runtime:
+    def _choose_pool(self, settings: Settings, old: Runtime | None = None) -> UpstreamPool:
         if old is not None and describe_pool(old.settings) == describe_pool(settings):
-            pool = old.pool
-        else:
-            pool = build_pool(settings)
-            self._pools.append(pool)
-        rewriter = RequestRewriter(settings.policy, settings.upstream.base_path)
+            return old.pool
+        pool = build_pool(settings)
+        self._pools.append(pool)
+        return pool
+
+    def _build_runtime(self, settings: Settings, pool: UpstreamPool) -> Runtime:
+        rewriter = RequestRewriter(settings.policy)
         proofs = ProofCache(settings.limits.cached_tokens)
         return Runtime(settings, rewriter, pool, self._keyring.sets, self._keyring.supply, proofs)
 
@@ -130,16 +127,11 @@ class Application:
     async def _listen(self, settings: Settings) -> None:
         self._tls = build_server_tls(settings.tls) if settings.tls is not None else None
         self._server = self._gateway.build_server()
-        self._runner = web.ServerRunner(self._server)
-        await self._runner.setup()
-        self._stack.push_async_callback(self._runner.cleanup)
+        self._stack.push_async_callback(self._server.shutdown, CUT_SECONDS)
+        self._listener = await open_listener(self._server, settings, self._tls)
+        self._stack.callback(self._listener.close)
         listen = settings.listen
-        if listen.path is not None:
-            self._site = web.UnixSite(self._runner, listen.path, ssl_context=self._tls, backlog=_BACKLOG)
-        else:
-            self._site = web.TCPSite(self._runner, listen.host, listen.port, ssl_context=self._tls, backlog=_BACKLOG)
-        await self._site.start()
-        self.listen = listen if listen.path else ListenAddress(listen.host, self._runner.addresses[0][1])
+        self.listen = listen if listen.path else ListenAddress(listen.host, find_port(self._listener))
 
     def _announce(self) -> None:
         settings = self.settings
@@ -186,10 +178,12 @@ class Application:
 
     async def _swap(self, loaded: Loaded) -> None:
         old, settings = self._gateway.runtime, loaded.settings
+        # What can fail comes first: from the new keys on, the old policy's are no longer kept fresh.
+        pool = self._choose_pool(settings, old)
         await self._keyring.reload(settings.key_sources)
         # No await from here on: a policy must never meet the keys of another file.
         self._count_proofs()
-        self._gateway.runtime = self._build_runtime(settings, old)
+        self._gateway.runtime = self._build_runtime(settings, pool)
         self._server.limits, self._server.timeouts = settings.limits, settings.timeouts
         needs_restart = list_fixed_changes(old.settings, settings)
         self._loaded = loaded
@@ -205,7 +199,7 @@ class Application:
         self._gateway.is_draining = True
         logger.info("the gateway stops", extra={"event": "draining", "fields": {}})
         await asyncio.sleep(timeouts.drain_delay_seconds)
-        await self._site.stop()
+        self._listener.close()
         self._gateway.end_streams()
         self._server.end_connections()
         try:
@@ -216,7 +210,7 @@ class Application:
                 "requests were still in flight and are cut",
                 extra={"event": "cut", "fields": {"requests": self._metrics.requests_in_flight}},
             )
-        await self._server.shutdown(_CUT_SECONDS)
+        await self._server.shutdown(CUT_SECONDS)
 
     # --- what the admin listener asks --------------------------------------------------------------------------------
 
@@ -251,19 +245,3 @@ def list_fixed_changes(old: Settings, new: Settings) -> list[str]:
     if (old.tls is None) != (new.tls is None) or asked[0] != asked[1]:
         changed.append("tls")
     return changed
-
-
-def build_server_tls(tls: ListenerTLS) -> ssl.SSLContext:
-    """Return the TLS of the public listener."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.set_alpn_protocols(["http/1.1"])
-    load_certificate(context, tls)
-    return context
-
-
-def load_certificate(context: ssl.SSLContext, tls: ListenerTLS) -> None:
-    """Have new connections see this certificate, and show one of this authority."""
-    context.load_cert_chain(tls.certificate, tls.key)
-    if tls.client_ca is not None:
-        context.load_verify_locations(tls.client_ca)
-        context.verify_mode = ssl.CERT_REQUIRED

@@ -40,15 +40,12 @@ def describe_pool(settings: Settings) -> tuple[object, ...]:
 
 def build_address(upstream: UpstreamSettings) -> UpstreamAddress:
     """Return where the upstream is, with its TLS ready to use."""
-    base_path = upstream.base_path.encode("ascii")
     if upstream.socket_path is not None:
-        return UpstreamAddress("unix", path=upstream.socket_path, base_path=base_path, host_field=upstream.host_field)
+        return UpstreamAddress("unix", path=upstream.socket_path)
     return UpstreamAddress(
         "https" if upstream.scheme == "https" else "http",
         upstream.host,
         upstream.port,
-        base_path=base_path,
-        host_field=upstream.host_field,
         tls=_build_client_tls(upstream) if upstream.scheme == "https" else None,
         server_name=upstream.server_name,
     )

@@ -45,6 +45,7 @@ def compile_config(file: GatewayFile, folder: Path, digest: str) -> Settings:
             has_via=file.via,
             forward_token=file.forward_token,
             trusted_proxies=tuple(map(build_network, file.trusted_proxies or ())),
+            base_path=upstream.base_path,
         ),
         RouteTable(map(compile_route, file.routes), Access(file.default_access)),
         compile_identity(file.identity),

@@ -178,8 +178,9 @@ def match_route(head: RequestHead, policy: Policy) -> tuple[Target, Match]:
         RouteRefused: ``method_not_allowed`` or ``no_route``.
     """
     target = _read_target(head)
-    # "OPTIONS *" is about the server, and where the path decides nothing, no path is ambiguous.
-    if target.path == "*" or not policy.routes:
+    # "OPTIONS *" is about the server, and where the path decides nothing, no path is ambiguous. Below a base path it
+    # decides: dot segments would lead out.
+    if target.path == "*" or not (policy.routes or policy.forwarding.base_path):
         return target, policy.routes.match(head.method, ())
     segments = split_segments(target.path, keep_encoded_slashes=policy.keeps_encoded_slashes)
     return target, policy.routes.match(head.method, segments)

@@ -21,12 +21,18 @@ Network = IPv4Network | IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class Forwarding:
-    """What is said to the upstream about the client; ``host`` is the Host field, or None to pass the client's on."""
+    """
+    Where on the upstream requests go, and what it is told about the client.
+
+    ``host`` is the Host field, or None to pass the client's on; ``base_path`` stands before each path, without a slash
+    at its end.
+    """
 
     host: bytes | None
     has_via: bool = True
     forward_token: bool = False
     trusted_proxies: tuple[Network, ...] = ()
+    base_path: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,6 @@ class UpstreamAddress:
     """
     One upstream: ``http`` and ``https`` have ``host`` and ``port``, ``unix`` has ``path``.
 
-    ``base_path`` stands before each request's path and ends without a slash. ``host_field`` is the value of ``Host``.
     ``tls`` is set where the scheme is ``https``; ``server_name`` is then the name that the certificate must prove,
     the host's own where it is None.
     """
@@ -33,8 +32,6 @@ class UpstreamAddress:
     host: str = ""
     port: int = 0
     path: str = ""
-    base_path: bytes = b""
-    host_field: bytes = b"localhost"
     tls: ssl.SSLContext | None = None
     server_name: str | None = None
 

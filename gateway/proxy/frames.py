@@ -12,6 +12,7 @@ _CLOSE = 0x8
 _FIN = 0x80
 _MASK = 0x80
 _SHORT, _LENGTH_16, _LENGTH_64 = 2, 126, 127
+_MASK_SIZE = 4
 
 
 class FrameFollower:
@@ -34,6 +35,11 @@ class FrameFollower:
         """Follow the next bytes; return how many of them end the first whole frame among them, or None."""
         position, boundary, size = 0, None, len(data)
         while position < size:
+            if not self._remaining and not self._header:
+                # Small whole frames by themselves: a flood of empty ones must not hold up everybody else.
+                position, boundary = self._skip_small(data, position, boundary)
+                if position >= size:
+                    break
             if not self._remaining:
                 position = self._feed_header(data, position)
                 if self._header:
@@ -44,6 +50,21 @@ class FrameFollower:
             if boundary is None and not self._remaining:
                 boundary = position
         return boundary
+
+    def _skip_small(self, data: bytes, position: int, boundary: int | None) -> tuple[int, int | None]:
+        """Skip the frames that are whole here and no longer than 125 octets."""
+        last = len(data) - _SHORT
+        while position <= last:
+            length = data[position + 1]
+            end = position + _SHORT + (length & 0x7F) + (_MASK_SIZE if length & _MASK else 0)
+            if length & 0x7F >= _LENGTH_16 or end > last + _SHORT:
+                break
+            if data[position] & 0x0F == _CLOSE:
+                self.has_closed = True
+            position = end
+            if boundary is None:
+                boundary = end
+        return position, boundary
 
     def _feed_header(self, data: bytes, position: int) -> int:
         """Take what is missing of a frame's header; keep it until it is whole."""
@@ -64,7 +85,7 @@ def _measure_header(header: bytes) -> int:
     if len(header) < _SHORT:
         return _SHORT
     extended = {_LENGTH_16: 2, _LENGTH_64: 8}.get(header[1] & 0x7F, 0)
-    return _SHORT + extended + (4 if header[1] & _MASK else 0)
+    return _SHORT + extended + (_MASK_SIZE if header[1] & _MASK else 0)
 
 
 def _read_length(header: bytes) -> int:

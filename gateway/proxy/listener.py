@@ -78,10 +78,9 @@ class ClientRequest:
         self.target = message.path
         self.version = message.version
         self.fields = FieldSet(message.raw_headers)
-        # Of an upgrade that it does not know, aiohttp drops what stands behind the request in the same segment, and
-        # would read the rest of it as a request: "Upgrade: h2c" before half a body makes the other half one.
-        is_odd = message.upgrade and [value.lower() for value in self.fields.values(b"upgrade")] != [b"websocket"]
-        self.keep_alive = not (message.should_close or is_odd)
+        # Behind a request for an upgrade aiohttp stops to read, drops what stands there in the same segment or keeps it
+        # for later, and would then read half a body as a request. So such a request is the connection's last.
+        self.keep_alive = not (message.should_close or message.upgrade)
         self.content = payload
         self.has_body = payload is not EMPTY_PAYLOAD
         self.protocol = protocol
@@ -136,7 +135,7 @@ class _TunnelParser:
 class ClientProtocol(web.RequestHandler):
     """One client connection."""
 
-    __slots__ = ("_end", "_gateway", "_head_timer", "_tunnel")
+    __slots__ = ("_closing_timer", "_end", "_gateway", "_head_timer", "_tunnel")
 
     def __init__(self, server: ClientServer, loop: asyncio.AbstractEventLoop) -> None:
         limits, timeouts = server.limits, server.timeouts
@@ -155,6 +154,7 @@ class ClientProtocol(web.RequestHandler):
         )
         self._gateway = server
         self._head_timer: asyncio.TimerHandle | None = None
+        self._closing_timer: asyncio.TimerHandle | None = None
         self._tunnel: Tunnel | None = None
         self._end = b""
 
@@ -170,6 +170,8 @@ class ClientProtocol(web.RequestHandler):
         """Let go of everything that waits for this client."""
         self._stop_head_timer()
         super().connection_lost(exc)
+        if self._closing_timer is not None:
+            self._closing_timer.cancel()
         self._tunnel = None
 
     def data_received(self, data: bytes) -> None:
@@ -177,12 +179,21 @@ class ClientProtocol(web.RequestHandler):
         size = len(_PLAIN_END)
         self._end = data[-size:] if len(data) >= size else (self._end + data)[-size:]
         super().data_received(data)
+        self._fail_broken_body()
         is_head_open = bool(data) and self._waiter is not None and not self._waiter.done() and not self._upgraded
         if not is_head_open:
             self._stop_head_timer()
         elif self._head_timer is None:
             seconds = self._gateway.timeouts.header_read_seconds
             self._head_timer = self._loop.call_later(seconds, self._refuse_slow_head)
+
+    def _fail_broken_body(self) -> None:
+        """Tell whoever reads a body that it is malformed: aiohttp only tells the next request, which never comes."""
+        request = self._current_request
+        if request is not None and self._messages and not isinstance(self._messages[-1][0], RawRequestMessage):
+            content = request.content
+            if not content.is_eof():
+                content.set_exception(web.RequestPayloadError("malformed"))
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -191,6 +202,8 @@ class ClientProtocol(web.RequestHandler):
         is_chunked = bool(cast("ClientRequest", request).fields.values(b"transfer-encoding"))
         if is_chunked and self.may_hold_trailers:
             resp = CLOSE
+        if resp is CLOSE:
+            self._bound_closing()
         return await super().finish_response(request, resp, start_time)
 
     @property
@@ -201,15 +214,14 @@ class ClientProtocol(web.RequestHandler):
         aiohttp 3.14.5 gives the last trailer field to the next request, as the first field of its header: behind a
         front that shares connections, one user's ``Cookie`` to another. It shows no trailers, so the octets tell.
         """
-        return self._end != _PLAIN_END or bool(self._messages)
+        return self._end != _PLAIN_END or bool(self._messages or self._message_tail)
 
     def end_soon(self) -> None:
         """End this connection as soon as no request is served on it."""
-        # aiohttp's own close leaves an idle transport open until its last shutdown.
-        if self._waiter is not None:
+        # aiohttp's own close leaves an idle transport open until its last shutdown, and throws away what still comes
+        # of a body; who is served now has its connection ended by the answer.
+        if self._waiter is not None and not self._waiter.done():
             self.force_close()
-        else:
-            self.close()
 
     def _stop_head_timer(self) -> None:
         if self._head_timer is not None:
@@ -264,8 +276,20 @@ class ClientProtocol(web.RequestHandler):
 
     def end_after_writing(self) -> None:
         """Close the connection once what was written has gone out."""
+        self._bound_closing()
         if self.transport is not None:
             self.transport.close()
+
+    def force_close(self) -> None:
+        """Close the connection once what was written has gone out, whatever is being served."""
+        self._bound_closing()
+        super().force_close()
+
+    def _bound_closing(self) -> None:
+        """Cut the connection if its last bytes are not taken in time: a close alone waits for them for ever."""
+        if self.transport is not None and self._closing_timer is None:
+            seconds = self._gateway.timeouts.idle_stream_seconds
+            self._closing_timer = self._loop.call_later(seconds, self.transport.abort)
 
     def pause_writing(self) -> None:
         """Take note that the client reads too slowly."""

@@ -17,6 +17,7 @@ from gateway.core.fields import FieldSet, split_list
 
 _CONTINUE_EXPECTATION = b"100-continue"
 _FIELD_OVERHEAD_BYTES = 4
+_MAX_LENGTH_DIGITS = 19
 # RFC 3986, section 3.2.2, without user information: a host of letters, an IPv4 or a bracketed address, and a port.
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+,;=\-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 # 16 octets in base64 (RFC 6455, section 4.1).
@@ -41,6 +42,9 @@ def check_fields(version: HttpVersion, fields: FieldSet, max_bytes: int) -> None
     # RFC 9112, section 6.1: codings that we do not undo, or that HTTP/1.0 does not know, hide where a body ends.
     if codings and ([value.lower() for value in codings] != [b"chunked"] or version != HttpVersion11):
         raise _malformed("The Transfer-Encoding is not chunked.")
+    # llhttp takes any number of zeros, and Python refuses to read more than 4300 digits.
+    if any(len(value) > _MAX_LENGTH_DIGITS for value in fields.values(b"content-length")):
+        raise _malformed("The Content-Length is not a length.")
     expectations = fields.values(b"expect")
     if any(value.lower() != _CONTINUE_EXPECTATION for value in expectations):
         raise _malformed("The expectation is not supported.")
@@ -84,9 +88,9 @@ def choose_request_id(given: Sequence[bytes]) -> str:
     return f"{random.getrandbits(128):032x}"
 
 
-def expects_continue(fields: FieldSet) -> bool:
-    """Return whether the client waits for a 100 before it sends the body (RFC 9110, section 10.1.1)."""
-    return bool(fields.values(b"expect"))
+def expects_continue(version: HttpVersion, fields: FieldSet) -> bool:
+    """Return whether the client waits for a 100 before the body; HTTP/1.0 cannot (RFC 9110, section 10.1.1)."""
+    return version == HttpVersion11 and bool(fields.values(b"expect"))
 
 
 def find_trace_id(fields: FieldSet) -> str | None:

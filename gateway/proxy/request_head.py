@@ -20,7 +20,8 @@ from gateway.core.policy import Network, Policy
 _VIA = b"Via: 1.1 auth-gateway\r\n"
 _UPGRADE = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
 # The framing is ours to write again; an expectation was answered by us; the fields of trailers never come through.
-_REMADE = frozenset({b"content-length", b"expect", b"trailer"})
+# CGI hands a field "Proxy" on as HTTP_PROXY, the setting by which programs choose whom to ask.
+_REMADE = frozenset({b"content-length", b"expect", b"proxy", b"trailer"})
 # One set, removed as one from peers that are not trusted: some backend believes each of them.
 _FORWARDED = frozenset(
     {
@@ -71,10 +72,10 @@ class _Described(NamedTuple):
 class RequestRewriter:
     """The request side of one policy: classifies each field name once and remembers it."""
 
-    def __init__(self, policy: Policy, base_path: str) -> None:
+    def __init__(self, policy: Policy) -> None:
         self._forwarding = policy.forwarding
         self._owned = policy.identity.owned_names
-        self._base_path = base_path.encode("ascii")
+        self._base_path = policy.forwarding.base_path.encode("ascii")
         self._via = _VIA if policy.forwarding.has_via else b""
         self._dispositions: dict[bytes, int] = {}
         self._is_trusted = lru_cache(maxsize=_MAX_REMEMBERED)(self._is_trusted_address)
@@ -97,7 +98,9 @@ class RequestRewriter:
         ``identity`` are our fields, ``framing`` the ready line of Content-Length or Transfer-Encoding, or empty.
         """
         is_trusted = self._is_trusted(client.address)
-        lines = [method.encode("ascii"), b" ", self._base_path, target.encode("ascii"), b" HTTP/1.1\r\n"]
+        # "*" is the server itself and has no path to stand before (RFC 9112, section 3.2.4).
+        base_path = b"" if target == "*" else self._base_path
+        lines = [method.encode("ascii"), b" ", base_path, target.encode("ascii"), b" HTTP/1.1\r\n"]
         self._pass_fields(fields, request_id, lines, is_trusted=is_trusted)
         hosts = fields.values(b"host")
         if not hosts and self._forwarding.host is not None:
@@ -146,7 +149,8 @@ class RequestRewriter:
         if folded in HOP_BY_HOP or folded in _REMADE or folded in _CLIENT_CERTIFICATE or folded in _OWN_FORWARDED:
             return _REMOVE
         if folded in _FORWARDED or folded.startswith(_FORWARDED_PREFIX):
-            return _FROM_TRUSTED
+            # Another spelling would pass beside the one that we write.
+            return _FROM_TRUSTED if name.lower() == folded else _REMOVE
         if folded == b"x-request-id":
             return _REQUEST_ID if name.lower() == folded else _REMOVE
         if folded == b"authorization":

@@ -22,6 +22,7 @@ MAX_HEAD_BYTES = 65536
 MAX_FIELDS = 100
 
 SWITCHING_PROTOCOLS = 101
+_MAX_LENGTH_DIGITS = 19
 _OK = 200
 
 # RFC 9112, section 4, with the statuses of RFC 9110, section 15. llhttp takes 000 and 999, HTTP/2.0 and HTTP/0.9,
@@ -106,7 +107,7 @@ def parse_response_head(head: bytes, method: bytes) -> ResponseHead:
     if len(fields) > MAX_FIELDS:
         raise build_failure("The upstream's response has too many fields.", len(fields))
     lengths, codings, options = _select_framing(fields)
-    length = int(lengths[0]) if lengths else None
+    length = _read_length(lengths[0]) if lengths else None
     framing = _choose_framing(method, status, version, length, codings)
     return ResponseHead(
         version=version,
@@ -175,6 +176,13 @@ def _select_framing(fields: tuple[Field, ...]) -> tuple[list[bytes], list[bytes]
         if values is not None:
             values.append(value)
     return lengths, codings, options
+
+
+def _read_length(value: bytes) -> int:
+    # llhttp takes any number of zeros, and Python refuses to read more than 4300 digits.
+    if len(value) > _MAX_LENGTH_DIGITS:
+        raise build_failure("The upstream's Content-Length is not a length.")
+    return int(value)
 
 
 def _choose_framing(

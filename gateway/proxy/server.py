@@ -91,6 +91,7 @@ class Gateway:
         self._access_log = access_log
         self._clock = clock
         self._streams: set[Exchange] = set()
+        self._has_ended_streams = False
         self._idle: asyncio.Future[None] | None = None
 
     def build_server(self) -> ClientServer:
@@ -99,7 +100,8 @@ class Gateway:
         return ClientServer(self.handle, self.refuse_connection, settings.limits, settings.timeouts)
 
     def end_streams(self) -> None:
-        """Say goodbye to everyone who holds a WebSocket or an event stream."""
+        """Say goodbye to everyone who holds a WebSocket or an event stream, and to whoever is about to."""
+        self._has_ended_streams = True
         for exchange in tuple(self._streams):
             exchange.end(StreamEnd.SHUTDOWN, GOING_AWAY)
 
@@ -116,10 +118,10 @@ class Gateway:
         try:
             keep_alive = await self._serve(visit)
         except GatewayError as error:
-            keep_alive = self._refuse(visit, error)
+            keep_alive = self._refuse(visit, error) and await self._settle(visit)
         except ClientGone:
             visit.record.status = CLIENT_CLOSED_REQUEST
-            keep_alive = False
+            keep_alive = cut(request)
         except asyncio.CancelledError:
             visit.record.status = CLIENT_CLOSED_REQUEST
             raise
@@ -129,6 +131,18 @@ class Gateway:
             if self._idle is not None and not self._metrics.requests_in_flight and not self._idle.done():
                 self._idle.set_result(None)
         return KEEP_ALIVE if keep_alive and not self.is_draining else CLOSE
+
+    async def _settle(self, visit: _Visit) -> bool:
+        """Wait until a refusal is taken, or who sends request after request and reads nothing would fill our memory."""
+        protocol = visit.request.protocol
+        if not protocol.writing_paused:
+            return True
+        try:
+            async with asyncio.timeout(visit.runtime.settings.timeouts.idle_stream_seconds):
+                await visit.request.writer.drain()
+        except (TimeoutError, ConnectionError):
+            return cut(visit.request)
+        return True
 
     def _begin(self, request: ClientRequest) -> _Visit:
         runtime, fields, protocol = self.runtime, request.fields, request.protocol
@@ -159,7 +173,7 @@ class Gateway:
         if isinstance(allow, NeedKeys):
             allow = await self._decide_with_keys(visit, allow)
         is_upgrade = asks_websocket(request.method, request.version, request.fields)
-        if is_upgrade and self.is_draining:
+        if is_upgrade and self._has_ended_streams:
             raise Unavailable(Reason.DRAINING, "The gateway is stopping.", retry_after_seconds=1)
         outgoing = self._build_outgoing(visit, allow, is_upgrade=is_upgrade)
         visit.exchange = Exchange(request, visit.connection, outgoing, self)
@@ -220,7 +234,7 @@ class Gateway:
             has_body=is_chunked or bool(lengths and int(lengths[0])),
             is_chunked=is_chunked,
             is_upgrade=is_upgrade,
-            expects_continue=expects_continue(request.fields),
+            expects_continue=expects_continue(request.version, request.fields),
             request_id=request_id,
             expires_in_seconds=self._measure_life(allow) if settings.streams.end_at_expiry else None,
             expiry_close_code=settings.streams.expiry_close_code,
@@ -319,8 +333,18 @@ class Gateway:
         kind: Literal["websocket", "sse"] = "websocket" if exchange.stream is StreamKind.WEBSOCKET else "sse"
         self._streams.add(exchange)
         self._metrics.open_stream(kind)
+        if self._has_ended_streams:
+            asyncio.get_running_loop().call_soon(exchange.end, StreamEnd.SHUTDOWN, GOING_AWAY)
         try:
             yield
         finally:
             self._streams.discard(exchange)
             self._metrics.close_stream(kind, (exchange.stream_end or StreamEnd.CLIENT).value)
+
+
+def cut(request: ClientRequest) -> bool:
+    """End a client's connection at once, so that nothing looks whole or waits to be read; return False."""
+    transport = request.protocol.transport
+    if transport is not None:
+        transport.abort()
+    return False

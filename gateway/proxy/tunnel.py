@@ -80,7 +80,7 @@ class Tunnel:
         self._upstream = upstream
         self._idle_seconds = idle_seconds
         self._idle = Deadline(loop, lambda: self.close(GOING_AWAY, StreamEnd.IDLE))
-        self._goodbye = Deadline(loop, self._cut)
+        self._goodbye = Deadline(loop, self._end_goodbye)
         self._ended: asyncio.Future[StreamEnd] = loop.create_future()
         self._cause: StreamEnd | None = None
         self.to_upstream = _Direction(is_masked=True)
@@ -96,7 +96,8 @@ class Tunnel:
         finally:
             self._idle.stop()
             self._goodbye.stop()
-            self._cut()
+            self._upstream.abort()
+            self._client.end_after_writing()
 
     def close(self, code: int, cause: StreamEnd) -> None:
         """Say goodbye to both sides with that code, between two frames, and soon cut what is left."""
@@ -108,9 +109,10 @@ class Tunnel:
         self._write_client(self.to_client.close(code))
         self._write_upstream(self.to_upstream.close(code))
 
-    def _cut(self) -> None:
-        self._upstream.abort()
-        self._client.end_after_writing()
+    def _end_goodbye(self) -> None:
+        """Cut who has not taken our goodbye in time."""
+        if self._client.transport is not None:
+            self._client.transport.abort()
         self._finish(self._cause or StreamEnd.CLIENT)
 
     def _finish(self, cause: StreamEnd) -> None:

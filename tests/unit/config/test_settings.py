@@ -256,7 +256,7 @@ def test_every_key() -> None:
         frozenset({"email", "name"}), frozenset({"phone_number"}),
     )  # fmt: skip
     networks = (ip_network("10.0.0.0/8"), ip_network("::1/128"))
-    assert settings.policy.forwarding == Forwarding(None, False, True, networks)
+    assert settings.policy.forwarding == Forwarding(None, False, True, networks, "/base")
     assert (settings.policy.keeps_encoded_slashes, settings.policy.max_token_length) == (True, 8192)
     assert (settings.policy.error_detail, settings.policy.realm) == ("full", "my api")
     assert settings.listen == ListenAddress("::", 8443)

@@ -17,10 +17,10 @@ OURS = ((b"X-Identity", b"null"),)
 def build(*fields: tuple[bytes, bytes], peer: str = "192.0.2.1", **changed: object) -> list[bytes]:
     """Return the lines of the head for a GET with these fields."""
     options = {"base_path": "", "framing": b"", "is_upgrade": False, "target": "/a", "scheme": "http"} | changed
-    base_path, target, scheme = options.pop("base_path"), options.pop("target"), options.pop("scheme")
+    target, scheme = options.pop("target"), options.pop("scheme")
     framing, is_upgrade = options.pop("framing"), options.pop("is_upgrade")
     policy = Policy((), Forwarding(**{"host": b"backend:3000"} | options), identity=IdentitySettings())
-    head = RequestRewriter(policy, base_path).build(
+    head = RequestRewriter(policy).build(
         "GET",
         target,
         FieldSet(fields),
@@ -37,6 +37,11 @@ def build(*fields: tuple[bytes, bytes], peer: str = "192.0.2.1", **changed: obje
 def test_the_base_path_comes_before_the_target() -> None:
     """The path of the upstream's address stands before each target, whose octets do not change."""
     assert build(base_path="/base", target="/a%2f?b")[0] == b"GET /base/a%2f?b HTTP/1.1"
+
+
+def test_the_server_itself_has_no_base_path() -> None:
+    """RFC 9112, section 3.2.4: the asterisk-form stands alone."""
+    assert build(base_path="/base", target="*")[0] == b"GET * HTTP/1.1"
 
 
 @pytest.mark.parametrize(("host", "expected"), [(b"backend:3000", b"backend:3000"), (None, b"client.example")])
@@ -125,7 +130,7 @@ def test_the_client_is_the_rightmost_untrusted_address(said: list[bytes], peer: 
     """Whoever no trusted proxy vouches for is the client; what it says itself is not believed."""
     policy = Policy((), Forwarding(host=None, trusted_proxies=(ip_network("10.0.0.0/8"),)))
     fields = [(b"X-Forwarded-For", value) for value in said]
-    assert RequestRewriter(policy, "").find_client_address(FieldSet(fields), peer) == expected
+    assert RequestRewriter(policy).find_client_address(FieldSet(fields), peer) == expected
 
 
 @pytest.mark.parametrize(
@@ -146,7 +151,7 @@ def test_an_alias_of_what_we_write_is_removed(name: bytes) -> None:
 
 def test_the_memory_of_names_is_bounded() -> None:
     """Names are a client's to choose: beyond the bound they are classified anew, and just as well."""
-    rewriter = RequestRewriter(Policy((), Forwarding(host=None)), "")
+    rewriter = RequestRewriter(Policy((), Forwarding(host=None)))
     for number in range(2000):
         rewriter._classify(b"x-%d" % number)
     assert len(rewriter._dispositions) == 1024
