@@ -119,12 +119,12 @@ class Gateway:
             keep_alive = await self._serve(visit)
         except GatewayError as error:
             keep_alive = self._refuse(visit, error) and await self._settle(visit)
-        except ClientGone:
-            visit.record.status = CLIENT_CLOSED_REQUEST
+        except (ClientGone, asyncio.CancelledError) as gone:
+            # Who leaves an answer that has begun has got it, and a stream ends in no other way.
+            visit.record.status = (visit.exchange and visit.exchange.status) or CLIENT_CLOSED_REQUEST
+            if not isinstance(gone, ClientGone):
+                raise
             keep_alive = cut(request)
-        except asyncio.CancelledError:
-            visit.record.status = CLIENT_CLOSED_REQUEST
-            raise
         finally:
             self._metrics.requests_in_flight -= 1
             self._account(visit)
