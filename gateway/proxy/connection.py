@@ -17,7 +17,7 @@ from typing import cast
 
 from gateway.core.errors import Reason, UpstreamFailed
 from gateway.core.fields import Field
-from gateway.proxy.address import has_proper_end
+from gateway.proxy.address import has_proper_end, read_rest
 from gateway.proxy.deadline import Deadline
 from gateway.proxy.reader import ResponseReader
 from gateway.proxy.response import Framing, ResponseHead, build_failure
@@ -262,6 +262,8 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_lost = True
         self._deadline.stop()
+        if exc is not None and self._error is None and (rest := read_rest(self._transport, HIGH_WATER_BYTES)):
+            self.data_received(rest)
         if self._sink is not None:
             self._sink.connection_lost(exc)
         elif self._error is None:
