@@ -48,17 +48,29 @@ class FieldSet:
     """
     The header fields of one request: ``pairs`` as received, and their values by name.
 
-    Indexed once, because a request is asked for a dozen names on its way.
+    Indexed once, because a request is asked for a dozen names on its way. ``size`` counts the octets of names and
+    values.
     """
 
-    __slots__ = ("_values", "pairs")
+    __slots__ = ("_values", "pairs", "size")
 
     def __init__(self, pairs: Fields) -> None:
         self.pairs = pairs
         values: dict[bytes, list[bytes]] = {}
+        size = 0
         for name, value in pairs:
-            values.setdefault(name.lower(), []).append(value)
+            size += len(name) + len(value)
+            key = name.lower()
+            if key in values:
+                values[key].append(value)
+            else:
+                values[key] = [value]
+        self.size = size
         self._values = values
+
+    def has_any(self, names: frozenset[bytes]) -> bool:
+        """Return whether a field has one of these (lower-case) names."""
+        return not names.isdisjoint(self._values)
 
     def values(self, name: bytes) -> Sequence[bytes]:
         """Return the values of all fields of that (lower-case) name, in order."""

@@ -66,9 +66,11 @@ class ProofCache:
     def find(self, text: str) -> KnownToken | None:
         """Return what is known of a token."""
         self.requests += 1
-        known = self._known.get(_hash(text))
-        if known is not None:
-            self.hits += 1
+        try:
+            known = self._known[_hash(text)]
+        except KeyError:
+            return None
+        self.hits += 1
         return known
 
     def keep(self, text: str, known: KnownToken) -> None:

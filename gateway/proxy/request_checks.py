@@ -18,6 +18,7 @@ from gateway.core.fields import FieldSet, split_list
 _CONTINUE_EXPECTATION = b"100-continue"
 _FIELD_OVERHEAD_BYTES = 4
 _MAX_LENGTH_DIGITS = 19
+_FRAMING = frozenset({b"content-length", b"expect", b"transfer-encoding"})
 # RFC 3986, section 3.2.2, without user information: a host of letters, an IPv4 or a bracketed address, and a port.
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+,;=\-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 # 16 octets in base64 (RFC 6455, section 4.1).
@@ -34,10 +35,18 @@ def check_fields(version: HttpVersion, fields: FieldSet, max_bytes: int) -> None
     Raises:
         RequestRefused: ``malformed_request`` or ``headers_too_large``.
     """
-    if sum(len(name) + len(value) + _FIELD_OVERHEAD_BYTES for name, value in fields.pairs) > max_bytes:
+    if fields.size + len(fields.pairs) * _FIELD_OVERHEAD_BYTES > max_bytes:
         raise RequestRefused(Reason.HEADERS_TOO_LARGE, "The header is too large.", expected=max_bytes)
     if version not in (HttpVersion10, HttpVersion11):
         raise _malformed("The request is neither HTTP/1.0 nor HTTP/1.1.")
+    hosts = fields.values(b"host")
+    if not all(map(_HOST.fullmatch, hosts)):
+        raise _malformed("The Host field is not a host.")
+    if fields.has_any(_FRAMING):
+        _check_framing(version, fields)
+
+
+def _check_framing(version: HttpVersion, fields: FieldSet) -> None:
     codings = fields.values(b"transfer-encoding")
     # RFC 9112, section 6.1: codings that we do not undo, or that HTTP/1.0 does not know, hide where a body ends.
     if codings and ([value.lower() for value in codings] != [b"chunked"] or version != HttpVersion11):
@@ -48,9 +57,6 @@ def check_fields(version: HttpVersion, fields: FieldSet, max_bytes: int) -> None
     expectations = fields.values(b"expect")
     if any(value.lower() != _CONTINUE_EXPECTATION for value in expectations):
         raise _malformed("The expectation is not supported.")
-    hosts = fields.values(b"host")
-    if any(not _HOST.fullmatch(host) for host in hosts):
-        raise _malformed("The Host field is not a host.")
 
 
 def _malformed(description: str) -> RequestRefused:
