@@ -38,8 +38,7 @@ from gateway.proxy.request_head import Client, RequestRewriter
 from gateway.proxy.response_head import ClientConnection
 from gateway.proxy.tunnel import GOING_AWAY, StreamEnd
 
-# nginx's word for it; nobody gets it sent.
-CLIENT_CLOSED_REQUEST = 499
+CLIENT_CLOSED_REQUEST = 499  # nginx's word for it; nobody gets it sent.
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,8 +266,9 @@ class Gateway:
             request.protocol.cut(is_http_1_1=visit.connection.is_http_1_1)
             return False
         record.status = error.reason.status
-        # A body that nobody reads would be read as the next request; a tunnel that was refused may hold anything.
-        keep_alive = visit.connection.keep_alive and request.content.is_eof() and request.method != "CONNECT"
+        # A body that nobody reads would be the next request; behind a malformed request stands nothing (RFC 9112, 6.3).
+        is_over = request.content.is_eof() and error.reason is not Reason.MALFORMED_REQUEST
+        keep_alive = visit.connection.keep_alive and is_over
         head, body = build_refusal(
             error,
             visit.runtime.settings.policy,
