@@ -1,9 +1,10 @@
-"""Small requests, by wrk."""
+"""Load: small requests by wrk, and what else there is by programs of our own."""
 
 from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,16 +33,13 @@ def run_load(port: int, tokens: Path, *, seconds: int, connections: int, is_once
         BenchError: A request was not answered with 2xx; figures of refusals would be worth nothing.
     """
     install_debian("wrk", "wrk")
-    done = subprocess.run(
+    done = _run(
+        cores,
         [
-            *("taskset", "--cpu-list", ",".join(map(str, cores))),
             *("wrk", "--threads", "1", "--connections", str(connections), "--duration", str(seconds)),
             *("--timeout", "20", "--script", str(_SCRIPT), f"http://127.0.0.1:{port}/"),
             *("--", str(tokens), "once" if is_once else "cycle"),
         ],
-        capture_output=True,
-        text=True,
-        check=False,
     )
     return parse_load(done.stdout, done.stderr)
 
@@ -61,3 +59,22 @@ def parse_load(output: str, errors: str) -> Load:
     if seen["errors"] or not seen["requests"]:
         raise BenchError(f"{seen['errors']} of {seen['requests']} requests failed")
     return Load(seen["requests"], seen["microseconds"] / 1e6, seen["p50"], seen["p99"])
+
+
+def run_module(module: str, arguments: Sequence[object], cores: Sequence[int]) -> dict[str, float]:
+    """
+    Run a load generator of our own and return what it prints.
+
+    Raises:
+        BenchError: It failed.
+    """
+    done = _run(cores, [sys.executable, "-m", module, *map(str, arguments)])
+    if done.returncode:
+        raise BenchError(f"{module} failed: {done.stderr.strip()[-500:]}")
+    seen: dict[str, float] = json.loads(done.stdout)
+    return seen
+
+
+def _run(cores: Sequence[int], argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    prefix = ("taskset", "--cpu-list", ",".join(map(str, cores)))
+    return subprocess.run([*prefix, *argv], capture_output=True, text=True, check=False)

@@ -6,9 +6,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bench.names import (
+    AT_REST,
+    BODIES,
+    CONNECTION,
+    DIRECTIONS,
+    FIRST_ANSWER,
+    MEMORY,
+    MESSAGES,
+    SCALE,
+    SCALES,
+    SEEN,
+    SMALL,
+    STARTUP,
+    UNSEEN,
+    WEBSOCKET,
+    WEBSOCKETS,
+    WORKERS,
+    name_case,
+)
+from bench.peers.site import Peer
 from bench.roster import ENVOY, ENVOY_CACHE, FASTAPI, FASTIFY, GATEWAY, HAPROXY
 from bench.tables import Results, write_number
 from bench.tokens import ALGORITHMS
+from bench.upstream import BODY_SIZES
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,23 +43,53 @@ class Ratio:
 
 
 def list_ratios() -> list[Ratio]:
-    """Return what is asked of the gateway."""
+    """Return what is asked of the gateway, and how others do."""
+    return [*_list_small(), *_list_bodies(), *_list_others()]
+
+
+def _list_small() -> list[Ratio]:
     ratios = []
     for algorithm in ALGORITHMS:
-        unseen = f"{algorithm} unseen"
+        seen, unseen = f"{algorithm} {SEEN}", f"{algorithm} {UNSEEN}"
         for peer, mine, theirs in (
-            (ENVOY_CACHE, f"{algorithm} seen", f"{algorithm} seen"),
+            (ENVOY_CACHE, seen, seen),
             (ENVOY, unseen, unseen),
-            (HAPROXY, f"{algorithm} seen", unseen),
+            (HAPROXY, seen, unseen),
             (HAPROXY, unseen, unseen),
-            (FASTIFY, f"{algorithm} seen", unseen),
-            (FASTAPI, f"{algorithm} seen", unseen),
+            (FASTIFY, seen, unseen),
+            (FASTAPI, seen, unseen),
         ):
             says = f"CPU time a request, {mine}, over {peer.title}"
-            ratios.append(
-                Ratio(says, "cpu_microseconds", ("small", GATEWAY.title, mine), ("small", peer.title, theirs))
-            )
+            ratios.append(Ratio(says, "cpu_microseconds", (SMALL, GATEWAY.title, mine), (SMALL, peer.title, theirs)))
     return ratios
+
+
+def _list_bodies() -> list[Ratio]:
+    cases = [f"{size} {direction}" for size in BODY_SIZES for direction in DIRECTIONS]
+    return [
+        _compare(f"octets a CPU second, {case}", "octets_per_cpu_second", BODIES, case, ENVOY_CACHE) for case in cases
+    ]
+
+
+def _compare(what: str, figure: str, suite: str, case: str, peer: Peer) -> Ratio:
+    return Ratio(f"{what}, over {peer.title}", figure, (suite, GATEWAY.title, case), (suite, peer.title, case))
+
+
+def _list_others() -> list[Ratio]:
+    ratios = [
+        _compare("CPU time a WebSocket message", "cpu_microseconds", WEBSOCKETS, MESSAGES, ENVOY_CACHE),
+        *(_compare(f"memory {case}", "octets", MEMORY, case, ENVOY_CACHE) for case in (AT_REST, CONNECTION, WEBSOCKET)),
+        _compare("start-up", "seconds", STARTUP, FIRST_ANSWER, ENVOY_CACHE),
+        _grow(WORKERS, "requests_per_second", name_case(2, "worker"), name_case(1, "worker")),
+    ]
+    for noun, (few, many) in SCALES.items():
+        ratios.append(_grow(SCALE, "cpu_microseconds", name_case(many, noun), name_case(few, noun)))
+    return ratios
+
+
+def _grow(suite: str, figure: str, over: str, under: str) -> Ratio:
+    says = f"{figure.replace('_', ' ')}, {over}, over {under}"
+    return Ratio(says, figure, (suite, GATEWAY.title, over), (suite, GATEWAY.title, under))
 
 
 def build_ratios(results: Results) -> str:

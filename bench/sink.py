@@ -32,7 +32,6 @@ class Sink(asyncio.BufferedProtocol):
     def __init__(self) -> None:
         self._buffer = bytearray(_BUFFER_SIZE)
         self._transport: asyncio.Transport
-        self._head = bytearray()
         self._tail = b""
         self._left = 0
         self._mode = "head"
@@ -47,27 +46,27 @@ class Sink(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take what was read."""
-        data = memoryview(self._buffer)[:nbytes]
         if self._mode == "head":
-            self._take_head(bytes(data))
+            self._take_head(nbytes)
         elif self._mode == "frames":
             self._take_frames(nbytes)
         else:
-            self._take_body(data)
+            self._take_body(memoryview(self._buffer)[:nbytes])
 
-    def _take_head(self, data: bytes) -> None:
-        self._head += data
-        head, end, rest = bytes(self._head).partition(b"\r\n\r\n")
-        if not end:
+    def _take_head(self, count: int) -> None:
+        # A head comes in one piece here. What follows it is not copied: that would halve what can be sent.
+        end = self._buffer.find(b"\r\n\r\n", 0, count)
+        if end < 0:
+            self._transport.abort()
             return
-        self._head.clear()
+        head = bytes(self._buffer[:end])
         if key := re.search(rb"(?i)sec-websocket-key: *(\S+)", head):
             self._accept(key[1])
             return
         length = re.search(rb"(?i)content-length: *(\d+)", head)
         self._left = int(length[1]) if length else 0
         self._mode = "chunks" if re.search(rb"(?i)transfer-encoding: *chunked", head) else "length"
-        self._take_body(memoryview(rest))
+        self._take_body(memoryview(self._buffer)[end + 4 : count])
 
     def _accept(self, key: bytes) -> None:
         accept = base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import BenchError
-from bench.load import Load, run_load
+from bench.load import Load, run_load, run_module
 from bench.machine import Cores
 from bench.peers.site import Peer, Site
 from bench.process import Process, find_port, running
-from bench.tokens import write_tokens
+from bench.tokens import make_token, name_issuer, write_tokens
 from bench.upstream import Upstream
 
 
@@ -23,6 +24,8 @@ class Running:
 
     process: Process
     port: int
+    # On the monotonic clock, when its command was given.
+    began: float
 
 
 class Stage:
@@ -44,6 +47,10 @@ class Stage:
             self._tokens[key] = write_tokens(path, algorithm, count, prefix=prefix, issuers=issuers)
         return self._tokens[key]
 
+    def token(self) -> str:
+        """Return one token that is good for all peers."""
+        return make_token("ES256", "one", name_issuer(0))
+
     @contextmanager
     def serve(
         self, peer: Peer, upstream_port: int | None = None, cores: tuple[int, ...] | None = None
@@ -53,13 +60,14 @@ class Stage:
         folder.mkdir()
         site = Site(folder, find_port(), find_port(), upstream_port or self.upstream.answers_port)
         start = peer.prepare(site)
+        began = time.monotonic()
         with ExitStack() as stack:
             process = stack.enter_context(
                 running(start.argv, cores or (self.cores.measured,), folder / "output.log", start.environ)
             )
             process.wait_for_port(site.port)
             try:
-                yield Running(process, site.port)
+                yield Running(process, site.port, began)
             except BenchError as error:
                 raise type(error)(f"{error}\n{process.read_log()}".strip()) from error
 
@@ -75,3 +83,12 @@ class Stage:
             is_once=is_once,
             cores=self.cores.others,
         )
+
+    def ask(self, module: str, *arguments: object) -> dict[str, float]:
+        """
+        Run one of our own load generators on the cores that are not measured, and return what it prints.
+
+        Raises:
+            BenchError: It failed.
+        """
+        return run_module(module, arguments, self.cores.others)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.names import BODIES, MEMORY, SCALE, SMALL, STARTUP, WEBSOCKETS, WORKERS
+
 Results = Sequence[Mapping[str, Any]]
 
 _NONE = "–"
@@ -39,18 +41,18 @@ _SEEN = (
 )
 
 TABLES = (
-    Table("small", "CPU time a request, in µs", f"A GET, 100 octets back. {_SEEN}", "cpu_microseconds", write_number),
+    Table(SMALL, "CPU time a request, in µs", f"A GET, 100 octets back. {_SEEN}", "cpu_microseconds", write_number),
     Table(
-        "small",
+        SMALL,
         "Requests a second on one core",
         "16 connections. Where a core is less than 95 % busy (next table), the load generator or the upstream is the "
         "limit: there the figure says less than CPU time does.",
         "requests_per_second",
         write_number,
     ),
-    Table("small", "How busy the measured core was, in %", "", "busy", _scaled(100)),
+    Table(SMALL, "How busy the measured core was, in %", "", "busy", _scaled(100)),
     Table(
-        "small",
+        SMALL,
         "Latency added over direct, half of the requests, in µs",
         "One connection, one request at a time.",
         "p50_microseconds",
@@ -58,12 +60,57 @@ TABLES = (
         baseline="direct",
     ),
     Table(
-        "small",
+        SMALL,
         "Latency added over direct, 99 % of the requests, in µs",
         "",
         "p99_microseconds",
         write_number,
         baseline="direct",
+    ),
+    Table(
+        BODIES,
+        "Bodies: MB carried in a second of CPU time",
+        "4 connections; more is better. nginx sends, a program that only counts receives.",
+        "octets_per_cpu_second",
+        _scaled(1e-6),
+    ),
+    Table(
+        BODIES,
+        "Bodies: MB a second",
+        "Sender and receiver share the other core and are often the limit.",
+        "octets_per_second",
+        _scaled(1e-6),
+    ),
+    Table(
+        WEBSOCKETS,
+        "WebSockets: CPU time a message and its echo, in µs",
+        "16 connections, each waits for its echo before it sends again.",
+        "cpu_microseconds",
+        write_number,
+    ),
+    Table(WEBSOCKETS, "WebSockets: messages a second that came back", "", "messages_per_second", write_number),
+    Table(
+        MEMORY,
+        "Memory, in KiB",
+        "Proportional set size of all processes. At rest: after one request. A connection: kept alive after its one "
+        "request, 3 000 of them. A WebSocket: 1 000 of them, each with its connection to the upstream.",
+        "octets",
+        _scaled(1 / 1024),
+    ),
+    Table(STARTUP, "From the command to the first answer, in ms", "", "seconds", _scaled(1000)),
+    Table(
+        WORKERS,
+        "Workers: requests a second",
+        "ES384, proofs unseen, so that load and upstream need little. With as many workers as cores they share one.",
+        "requests_per_second",
+        write_number,
+    ),
+    Table(
+        SCALE,
+        "Scale: CPU time a request, in µs",
+        "ES256, proofs seen. The tokens are of all providers in turn; the last of the routes takes the requests.",
+        "cpu_microseconds",
+        write_number,
     ),
 )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from bench.install import VENV, install_python
 from bench.machine import ask_version
+from bench.names import COMMON, SMALL, WEBSOCKETS, WORKERS
 from bench.peers.site import Peer, Site, Start
 from bench.tokens import AUDIENCE, make_key_set, name_issuer
 
@@ -101,6 +102,7 @@ def make_envoy(name: str, title: str, *, has_cache: bool, workers: int = 1) -> P
         title,
         lambda site: prepare(site, has_cache=has_cache, workers=workers),
         install,
+        suites=(*COMMON, WEBSOCKETS) if has_cache else (SMALL, WORKERS),
         has_cache=has_cache,
         is_asked_unseen=not has_cache,
     )

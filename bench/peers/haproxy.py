@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bench.install import install_debian
 from bench.machine import ask_version
+from bench.names import COMMON, WEBSOCKETS
 from bench.peers.site import Peer, Site, Start
 from bench.tokens import ALGORITHMS, AUDIENCE, name_issuer, write_pems
 
@@ -71,4 +72,4 @@ def install() -> str:
     return ask_version(["haproxy", "-v"])
 
 
-HAPROXY = Peer("haproxy", "HAProxy jwt_verify", prepare, install)
+HAPROXY = Peer("haproxy", "HAProxy jwt_verify", prepare, install, suites=(*COMMON, WEBSOCKETS))

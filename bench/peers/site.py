@@ -44,6 +44,7 @@ class Peer:
     prepare: Callable[[Site], Start]
     # Raises Missing where it cannot be had; returns its version.
     install: Callable[[], str]
+    suites: tuple[str, ...]
     has_cache: bool = False
     # What the table of small answers asks of it.
     is_asked_unseen: bool = True

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from bench.cells import Cell
 from bench.peers.site import Peer
-from bench.suites import small
+from bench.suites import bodies, memory, scale, small, startup, websockets, workers
 
-_MODULES = (small,)
+_MODULES = (small, bodies, websockets, memory, startup, workers, scale)
 SUITES = tuple(module.SUITE for module in _MODULES)
 
 

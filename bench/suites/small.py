@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from bench.cells import Cell, Figures
+from bench.cost import measure_cost
 from bench.load import Load
+from bench.names import SEEN, SMALL, UNSEEN
 from bench.peers.site import Peer
-from bench.stage import Running, Stage
+from bench.stage import Stage
 from bench.tokens import ALGORITHMS
 
-SUITE = "small"
+SUITE = SMALL
 DIRECT = "direct"
-SEEN, UNSEEN = "seen", "unseen"
 
-_SEEN_TOKENS = 2_000
+SEEN_TOKENS = 2_000
 # More than the fastest peer checks in the time of a cell; the load ends with the last one where not.
-_UNSEEN_TOKENS = 32_000
+UNSEEN_TOKENS = 32_000
 _LATE_TOKENS = 6_000
 _LATENCY_SECONDS = 1
 
@@ -28,7 +28,7 @@ def list_cells(peers: Sequence[Peer]) -> list[Cell]:
     cells = [Cell(SUITE, DIRECT, "no check", _measure_direct)]
     for algorithm in ALGORITHMS:
         for peer in peers:
-            if algorithm not in peer.algorithms:
+            if SUITE not in peer.suites or algorithm not in peer.algorithms:
                 continue
             if peer.has_cache:
                 cells.append(Cell(SUITE, peer.title, f"{algorithm} {SEEN}", partial(measure_seen, peer, algorithm)))
@@ -38,13 +38,13 @@ def list_cells(peers: Sequence[Peer]) -> list[Cell]:
 
 
 def _measure_direct(stage: Stage) -> Figures:
-    tokens = stage.tokens("ES256", _SEEN_TOKENS, SEEN)
+    tokens = stage.tokens("ES256", SEEN_TOKENS, SEEN)
     return _name_latency(stage.load(stage.upstream.answers_port, tokens, seconds=_LATENCY_SECONDS, connections=1))
 
 
 def measure_seen(peer: Peer, algorithm: str, stage: Stage) -> Figures:
     """Measure with tokens that were all there before."""
-    tokens = stage.tokens(algorithm, _SEEN_TOKENS, SEEN)
+    tokens = stage.tokens(algorithm, SEEN_TOKENS, SEEN)
     with stage.serve(peer) as running:
         stage.load(running.port, tokens, seconds=1)
         figures = measure_cost(stage, running, tokens)
@@ -56,22 +56,10 @@ def measure_unseen(peer: Peer, algorithm: str, stage: Stage) -> Figures:
     """Measure with tokens none of which this process has met; others warm it up."""
     late = stage.tokens(algorithm, _LATE_TOKENS, "late")
     with stage.serve(peer) as running:
-        stage.load(running.port, stage.tokens(algorithm, _SEEN_TOKENS, SEEN), seconds=1)
-        figures = measure_cost(stage, running, stage.tokens(algorithm, _UNSEEN_TOKENS, UNSEEN), is_once=True)
+        stage.load(running.port, stage.tokens(algorithm, SEEN_TOKENS, SEEN), seconds=1)
+        figures = measure_cost(stage, running, stage.tokens(algorithm, UNSEEN_TOKENS, UNSEEN), is_once=True)
         latency = stage.load(running.port, late, seconds=_LATENCY_SECONDS, connections=1, is_once=True)
     return {**figures, **_name_latency(latency)}
-
-
-def measure_cost(stage: Stage, running: Running, tokens: Path, *, is_once: bool = False) -> dict[str, float]:
-    """Return what a request costs a peer that is kept busy; ``busy`` is the part of the time that it computes."""
-    before = running.process.cpu_seconds()
-    load = stage.load(running.port, tokens, is_once=is_once)
-    spent = running.process.cpu_seconds() - before
-    return {
-        "cpu_microseconds": spent / load.requests * 1e6,
-        "requests_per_second": load.requests / load.seconds,
-        "busy": spent / load.seconds,
-    }
 
 
 def _name_latency(load: Load) -> Figures:

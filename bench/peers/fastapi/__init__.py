@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from bench.install import VENV, install_python
+from bench.names import COMMON
 from bench.peers.site import Peer, Site, Start
 from bench.tokens import ALGORITHMS, AUDIENCE, make_key_set, name_issuer
 
@@ -22,7 +23,17 @@ def prepare(site: Site) -> Start:
         "algorithms": list(ALGORITHMS),
     }
     path = site.write("fastapi.json", settings)
-    options = ("--host", "127.0.0.1", "--port", str(site.port), "--no-access-log", "--log-level", "warning")
+    options = (
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(site.port),
+        "--no-access-log",
+        "--timeout-keep-alive",
+        "75",
+        "--log-level",
+        "warning",
+    )
     return Start(
         (str(VENV / "bin/uvicorn"), "--app-dir", str(_FOLDER), *options, "server:app"), {"BENCH_SETTINGS": str(path)}
     )
@@ -35,4 +46,4 @@ def install() -> str:
     return found[1] if found else "unknown"
 
 
-FASTAPI = Peer("fastapi", "FastAPI + httpx + PyJWT", prepare, install)
+FASTAPI = Peer("fastapi", "FastAPI + httpx + PyJWT", prepare, install, suites=COMMON)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench.errors import Missing
 from bench.install import run_installer
+from bench.names import COMMON
 from bench.peers.site import Peer, Site, Start
 from bench.tokens import ALGORITHMS, AUDIENCE, make_key_set, name_issuer
 
@@ -47,4 +48,4 @@ def install() -> str:
     return version
 
 
-FASTIFY = Peer("fastify", "Fastify http-proxy + jose", prepare, install)
+FASTIFY = Peer("fastify", "Fastify http-proxy + jose", prepare, install, suites=COMMON)
