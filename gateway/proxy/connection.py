@@ -57,6 +57,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._deadline = Deadline(self._loop, self._time_out)
         self._is_finished = False
         self._is_lost = False
+        self._is_ending = False
         self._is_writing_paused = False
         self._is_reading_paused = False
         self._is_written = False
@@ -211,14 +212,16 @@ class UpstreamConnection(asyncio.Protocol):
         if not self._transport.is_closing():
             self._transport.resume_reading()
 
-    def close(self) -> None:
-        """Close the connection after what was written."""
+    def close(self, seconds: float) -> None:
+        """Close the connection once what was written is taken, or after that time."""
+        self._is_ending = True
         self._transport.close()
+        self._deadline.set(seconds)
 
     def abort(self) -> None:
-        """Close the connection now, if there is one yet."""
+        """Close the connection now, if there is one yet, and if its end is not under way."""
         self._is_lost = True
-        if self.is_connected:
+        if self.is_connected and not self._is_ending:
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -244,7 +247,7 @@ class UpstreamConnection(asyncio.Protocol):
         if reader.buffered > HIGH_WATER_BYTES and not self._is_reading_paused:
             self.pause_reading()
         # Bytes that yield nothing wake nobody: each wait begins a new time, and a head could drip for ever.
-        if self._waiter is not None and (reader.heads or reader.buffered or reader.is_complete):
+        if reader.heads or reader.buffered or reader.is_complete:
             _wake(self._waiter)
 
     def eof_received(self) -> None:
@@ -282,8 +285,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._is_writing_paused = False
         if self._sink is not None:
             self._sink.resume_writing()
-        if self._drainer is not None:
-            _wake(self._drainer)
+        _wake(self._drainer)
 
     def _require_reader(self) -> ResponseReader:
         if self._reader is None:
@@ -302,9 +304,8 @@ class UpstreamConnection(asyncio.Protocol):
             self._rearm()
 
     def _wake_all(self) -> None:
-        for waiter in (self._waiter, self._drainer):
-            if waiter is not None:
-                _wake(waiter)
+        _wake(self._waiter)
+        _wake(self._drainer)
 
     def _fail(self, error: UpstreamFailed) -> None:
         if self._error is None:
@@ -313,6 +314,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._wake_all()
 
     def _time_out(self) -> None:
+        self._is_ending = False
         self._fail(UpstreamFailed(Reason.UPSTREAM_TIMEOUT, "The upstream took too long."))
 
     def _feed_eof(self) -> None:
@@ -342,6 +344,6 @@ class UpstreamConnection(asyncio.Protocol):
             self._deadline.clear()
 
 
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
+def _wake(waiter: asyncio.Future[None] | None) -> None:
+    if waiter is not None and not waiter.done():
         waiter.set_result(None)

@@ -141,8 +141,7 @@ class Tunnel:
         if self._cause is None:
             self._cause = StreamEnd.CLIENT
             self._idle.stop()
-            self._goodbye.set(_GOODBYE_SECONDS)
-        self._upstream.close()
+        self._upstream.close(_GOODBYE_SECONDS)
 
     def pause_client(self) -> None:
         """Let the upstream wait: the client reads too slowly."""

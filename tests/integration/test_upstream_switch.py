@@ -109,7 +109,7 @@ async def test_switch_has_back_pressure_both_ways() -> None:
         assert sink.data == b""
         connection.resume_reading()
         await wait_until(lambda: len(sink.data) == size)
-        connection.close()
+        connection.close(5.0)
         await wait_until(lambda: sink.events == ["pause", "resume", "lost"])
         pool.release(connection)
 
@@ -130,5 +130,5 @@ async def test_close_sends_what_was_written() -> None:
         await connection.read_head()
         connection.take_over(Recorder())
         connection.write(b"goodbye")
-        connection.close()
+        connection.close(5.0)
         await wait_until(lambda: received == [b"goodbye"])
