@@ -22,6 +22,7 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from gateway.config.settings import Limits, Timeouts
 from gateway.core.errors import GatewayError, Reason, RequestRefused, Unavailable
 from gateway.core.fields import FieldSet
+from gateway.proxy.request_head import Client
 from gateway.proxy.tunnel import Tunnel
 
 # How long an unread body is read on after an early answer, so that the client reads the answer and not a reset.
@@ -112,6 +113,11 @@ class ClientServer(web.Server):
         """Return the protocol of a new connection."""
         return ClientProtocol(self, asyncio.get_running_loop())
 
+    @property
+    def connection_count(self) -> int:
+        """How many connections there are; aiohttp's own property makes a list of them."""
+        return len(self._connections)
+
     def end_connections(self) -> None:
         """End idle connections now, and the others after the request that they serve."""
         for connection in self.connections:
@@ -135,7 +141,7 @@ class _TunnelParser:
 class ClientProtocol(web.RequestHandler):
     """One client connection."""
 
-    __slots__ = ("_closing_timer", "_end", "_gateway", "_head_timer", "_tunnel")
+    __slots__ = ("_closing_timer", "_end", "_gateway", "_head_timer", "_tunnel", "client")
 
     def __init__(self, server: ClientServer, loop: asyncio.AbstractEventLoop) -> None:
         limits, timeouts = server.limits, server.timeouts
@@ -157,11 +163,13 @@ class ClientProtocol(web.RequestHandler):
         self._closing_timer: asyncio.TimerHandle | None = None
         self._tunnel: Tunnel | None = None
         self._end = b""
+        self.client = Client("", "http")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a connection, or tell the client that there are too many."""
         super().connection_made(transport)
-        if len(self._gateway.connections) > self._gateway.limits.connections:
+        self.client = describe_peer(self)
+        if self._gateway.connection_count > self._gateway.limits.connections:
             self._refuse(
                 Unavailable(Reason.OVERLOADED, "Too many connections.", retry_after_seconds=OVERLOADED_RETRY_SECONDS)
             )
@@ -305,6 +313,12 @@ class ClientProtocol(web.RequestHandler):
 
 
 _BAD_REQUEST = 400
+
+
+def describe_peer(protocol: web.RequestHandler) -> Client:
+    """Return who is at the other end; who comes through a Unix socket has no address."""
+    peer = protocol.peername
+    return Client(peer[0] if isinstance(peer, tuple) else "", "https" if protocol.ssl_context else "http")
 
 
 def describe_parser_error(error: BaseException | None, max_line_size: int) -> GatewayError:

@@ -144,13 +144,11 @@ class Gateway:
         return True
 
     def _begin(self, request: ClientRequest) -> _Visit:
-        runtime, fields, protocol = self.runtime, request.fields, request.protocol
-        peer = protocol.peername
-        address = peer[0] if isinstance(peer, tuple) else ""
+        runtime, fields, client = self.runtime, request.fields, request.protocol.client
         hosts = fields.values(b"host")
         record = AccessRecord(
             choose_request_id(fields.values(b"x-request-id")),
-            runtime.rewriter.find_client_address(fields, address),
+            runtime.rewriter.find_client_address(fields, client.address),
             request.method,
             request.target,
             hosts[0].decode("latin-1") if hosts else None,
@@ -161,7 +159,7 @@ class Gateway:
             runtime,
             record,
             time.perf_counter(),
-            Client(address, "https" if protocol.ssl_context else "http"),
+            client,
             ClientConnection(request.version == HttpVersion11, request.keep_alive and not self.is_draining),
         )
 
@@ -283,10 +281,9 @@ class Gateway:
 
     def refuse_connection(self, protocol: ClientProtocol, error: GatewayError) -> bytes:
         """Return the answer to a request that could not even be read, and write it down."""
-        peer = protocol.peername
         record = AccessRecord(
             request_id=choose_request_id(()),
-            client_ip=peer[0] if isinstance(peer, tuple) else "",
+            client_ip=protocol.client.address,
             method="",
             path="",
             status=error.reason.status,
