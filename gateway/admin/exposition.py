@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
@@ -18,7 +17,6 @@ from prometheus_client.registry import Collector
 
 import gateway
 from gateway.admin.metrics import BOUNDS, Snapshot
-from gateway.admin.status import KeyStatus
 
 PREFIX = "auth_gateway_"
 
@@ -32,11 +30,16 @@ _COUNTERS = {
     "config_reloads_total": ("Attempts to take a changed configuration file.", ("result",)),
     "stream_closes_total": ("Streams that ended, by cause.", ("cause",)),
     "upstream_errors_total": ("Failures of the upstream, by kind.", ("kind",)),
+    "worker_deaths_total": ("Workers that ended without being asked to.", ()),
     "log_lines_lost_total": ("Log lines given up because their reader stalled or was gone.", ()),
 }
 _GAUGES = {
     "requests_in_flight": ("Requests being answered now.", ()),
     "streams_active": ("Event streams and WebSockets that are open now.", ("kind",)),
+    "jwks_last_success_timestamp_seconds": ("When a provider's keys were last fetched.", ("provider",)),
+    "jwks_keys": ("Usable keys of a provider.", ("provider",)),
+    "jwks_skipped_keys": ("Keys that cannot be used.", ("provider",)),
+    "workers": ("Processes that serve, by whether they answer the one that watches them.", ("state",)),
     "config_last_reload_successful": ("Whether the configuration file that was read last is the one in use.", ()),
 }
 _HISTOGRAMS = {
@@ -47,33 +50,25 @@ _HISTOGRAMS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Scrape:
-    """All that ``/metrics`` shows at one moment."""
-
-    snapshot: Snapshot
-    keys: Sequence[KeyStatus] = ()
-
-
-def render(scrape: Scrape, accept: str) -> tuple[bytes, str]:
+def render(snapshot: Snapshot, accept: str) -> tuple[bytes, str]:
     """Return the exposition in the format that ``accept``, an Accept field's value, asks for, and its media type."""
     try:
         encode, content_type = choose_encoder(accept)
     except (TypeError, ValueError):
         # A version that is no number.
         encode, content_type = choose_encoder("")
-    return encode(ScrapeCollector(scrape)), content_type
+    return encode(SnapshotCollector(snapshot)), content_type
 
 
-class ScrapeCollector(Collector):
-    """Gives one scrape to prometheus_client."""
+class SnapshotCollector(Collector):
+    """Gives one snapshot to prometheus_client."""
 
-    def __init__(self, scrape: Scrape) -> None:
-        self._scrape = scrape
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every family of the scrape."""
-        snapshot = self._scrape.snapshot
+        """Yield every family of the snapshot."""
+        snapshot = self._snapshot
         yield _build_info()
         for name, (text, labels) in _COUNTERS.items():
             counter = CounterMetricFamily(PREFIX + name, text, labels=labels)
@@ -87,7 +82,6 @@ class ScrapeCollector(Collector):
             yield gauge
         for name, (text, labels) in _HISTOGRAMS.items():
             yield _build_histogram(name, text, labels, snapshot)
-        yield from _build_key_gauges(self._scrape.keys)
 
 
 def _build_info() -> Metric:
@@ -101,20 +95,3 @@ def _build_histogram(name: str, text: str, labels: Sequence[str], snapshot: Snap
     for values, (*counts, total) in snapshot.get(name, ()):
         histogram.add_metric(values, list(zip(bounds, accumulate(counts), strict=True)), total)
     return histogram
-
-
-def _build_key_gauges(keys: Sequence[KeyStatus]) -> Iterator[Metric]:
-    fetched = GaugeMetricFamily(
-        f"{PREFIX}jwks_last_success_timestamp_seconds",
-        "When a provider's keys were last fetched.",
-        labels=("provider",),
-    )
-    usable = GaugeMetricFamily(f"{PREFIX}jwks_keys", "Usable keys of a provider.", labels=("provider",))
-    skipped = GaugeMetricFamily(f"{PREFIX}jwks_skipped_keys", "Keys that cannot be used.", labels=("provider",))
-    for status in keys:
-        usable.add_metric((status.provider,), len(status.key_set.keys) if status.key_set else 0)
-        skipped.add_metric((status.provider,), len(status.key_set.skipped) if status.key_set else 0)
-        # Keys that stand in the file are never fetched; an issuer that was never reached shows in jwks_keys.
-        if status.last_success_at is not None:
-            fetched.add_metric((status.provider,), status.last_success_at)
-    yield from (fetched, usable, skipped)

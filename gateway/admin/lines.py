@@ -5,7 +5,8 @@ A reader that stalls (a full pipe, a slow disk) blocks the thread and never the 
 lines and nothing else. Lines that could not be written are counted. Lines wait for at most ``GATHER_SECONDS``, so that
 a thousand requests cost one system call and one switch of threads.
 
-Threads do not survive a fork: each process makes its own writer, after it was forked.
+Threads do not survive a fork: each process makes its own writer, after it was forked. Where several processes write to
+one pipe, each writes no more at once than the system keeps together (``is_shared``).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import select
 import threading
 from collections import deque
+from collections.abc import Iterable, Iterator
 
 GATHER_SECONDS = 0.05
 # About 5 MB of usual lines; what a stalled reader can cost us in memory.
@@ -29,6 +31,7 @@ class LineWriter:
         "_hurry",
         "_is_awake",
         "_is_closed",
+        "_is_shared",
         "_max_lines",
         "_queue",
         "_refused",
@@ -37,8 +40,9 @@ class LineWriter:
         "_wake",
     )
 
-    def __init__(self, descriptor: int, max_lines: int = MAX_LINES) -> None:
+    def __init__(self, descriptor: int, max_lines: int = MAX_LINES, *, is_shared: bool = False) -> None:
         self._descriptor = descriptor
+        self._is_shared = is_shared
         self._max_lines = max_lines
         # A line, or an event to set once all lines before it are written.
         self._queue: deque[str | threading.Event] = deque()
@@ -99,8 +103,8 @@ class LineWriter:
         while self._queue:
             item = self._queue.popleft()
             lines.append(item) if isinstance(item, str) else flushed.append(item)
-        if lines:
-            self._write_all("".join(lines).encode("ascii", "backslashreplace"))
+        for batch in split_lines(lines) if self._is_shared else [lines]:
+            self._write_all("".join(batch).encode("ascii", "backslashreplace"))
         for event in flushed:
             event.set()
 
@@ -122,3 +126,18 @@ class LineWriter:
         poll = select.poll()
         poll.register(self._descriptor, select.POLLOUT)
         poll.poll()
+
+
+def split_lines(lines: Iterable[str]) -> Iterator[list[str]]:
+    """Yield lines in batches of at most ``PIPE_BUF`` octets, or of one line that is longer."""
+    batch: list[str] = []
+    size = 0
+    for line in lines:
+        # A pipe keeps no longer write together (POSIX, write): a full one would tear a line for another's.
+        if batch and size + len(line) > select.PIPE_BUF:
+            yield batch
+            batch, size = [], 0
+        batch.append(line)
+        size += len(line)
+    if batch:
+        yield batch

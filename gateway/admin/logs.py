@@ -163,18 +163,25 @@ class LogOutput:
     has_info: bool
 
 
-def configure_logging(level: str = "info", format: LogFormat = "auto", stream: TextIO | None = None) -> LogOutput:  # noqa: A002
+def configure_logging(
+    level: str = "info",
+    format: LogFormat = "auto",  # noqa: A002
+    stream: TextIO | None = None,
+    *,
+    is_shared: bool = False,
+) -> LogOutput:
     """
     Send all logs of this process to a stream, standard output by default; may be called again.
 
     ``format`` ``auto`` is text on a terminal and JSON elsewhere. ``level`` is for the gateway; of libraries only
-    warnings and errors are logged. Colours need a terminal and no ``NO_COLOR``.
+    warnings and errors are logged. Colours need a terminal and no ``NO_COLOR``. ``is_shared`` is for one of several
+    processes that write to the same stream.
     """
     stream = stream or sys.stdout
     is_terminal = stream.isatty()
     is_json = format == "json" or (format == "auto" and not is_terminal)
     has_colour = is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    writer = LineWriter(_find_descriptor(stream))
+    writer = LineWriter(_find_descriptor(stream), is_shared=is_shared)
     handler = LineHandler(writer)
     handler.setFormatter(JSONFormatter() if is_json else TextFormatter(has_colour=has_colour))
     _replace_handler(handler)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Literal
 
@@ -40,8 +40,15 @@ BOUNDS: Mapping[str, tuple[float, ...]] = MappingProxyType(
         "token_verify_duration_seconds": _VERIFY_BOUNDS,
     }
 )
-# Good only where every process says so.
-_MERGED_BY_MINIMUM = frozenset({"config_last_reload_successful"})
+# What is no sum: good only where every process says so, and keys as whoever knows them worst has them.
+_MERGED_BY: Mapping[str, Callable[[float, float], float]] = MappingProxyType(
+    {
+        "config_last_reload_successful": min,
+        "jwks_last_success_timestamp_seconds": min,
+        "jwks_keys": min,
+        "jwks_skipped_keys": max,
+    }
+)
 
 
 class Histogram:
@@ -201,11 +208,16 @@ def merge(snapshots: Iterable[Snapshot]) -> Snapshot:
     merged: dict[str, dict[tuple[str, ...], tuple[float, ...]]] = {}
     for snapshot in snapshots:
         for name, rows in snapshot.items():
-            combine = min if name in _MERGED_BY_MINIMUM else _add
+            combine = _MERGED_BY.get(name, _add)
             known = merged.setdefault(name, {})
             for labels, numbers in ((tuple(labels), tuple(numbers)) for labels, numbers in rows):
                 known[labels] = tuple(map(combine, known[labels], numbers)) if labels in known else numbers
     return {name: list(rows.items()) for name, rows in merged.items()}
+
+
+def select_counts(snapshot: Snapshot) -> Snapshot:
+    """Return what only ever grows of a snapshot, to be kept when its process is gone."""
+    return {name: rows for name, rows in snapshot.items() if name.endswith("_total") or name in BOUNDS}
 
 
 def _add(first: float, second: float) -> float:

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
-from gateway.admin.exposition import Scrape, render
+from gateway.admin.exposition import render
+from gateway.admin.metrics import Snapshot
 from gateway.config.settings import ListenAddress
 
 # A scrape or a probe that is being answered when we stop.
@@ -29,13 +30,16 @@ class AdminState(Protocol):
     def is_draining(self) -> bool:
         """Whether the gateway is about to stop."""
 
-    def readiness(self) -> tuple[bool, str]:
+    async def is_alive(self) -> bool:
+        """Return whether a process that serves is there to answer."""
+
+    async def readiness(self) -> tuple[bool, str]:
         """Return whether requests can be served, and the reason why not."""
 
-    def status(self) -> Mapping[str, Any]:
+    async def status(self) -> Mapping[str, Any]:
         """Return the document of ``/status``."""
 
-    async def collect(self) -> Scrape:
+    async def collect(self) -> Snapshot:
         """Return the numbers of all processes."""
 
 
@@ -66,12 +70,12 @@ class AdminServer(web.Server):
         return await answer(request)
 
     async def _answer_livez(self, _request: web.BaseRequest) -> web.Response:
-        return _build_text(200, "ok")
+        return _build_text(200, "ok") if await self._state.is_alive() else _build_text(503, "no worker answers")
 
     async def _answer_readyz(self, _request: web.BaseRequest) -> web.Response:
         if self._state.is_draining:
             return _build_text(503, "draining")
-        is_ready, reason = self._state.readiness()
+        is_ready, reason = await self._state.readiness()
         return _build_text(200, "ok") if is_ready else _build_text(503, reason)
 
     async def _answer_metrics(self, request: web.BaseRequest) -> web.Response:
@@ -79,7 +83,7 @@ class AdminServer(web.Server):
         return _build_response(200, body, {"Content-Type": content_type})
 
     async def _answer_status(self, _request: web.BaseRequest) -> web.Response:
-        body = json.dumps(self._state.status(), indent=2).encode() + b"\n"
+        body = json.dumps(await self._state.status(), indent=2).encode() + b"\n"
         return _build_response(200, body, {"Content-Type": "application/json"})
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import gateway
+from gateway.admin.metrics import Snapshot
 from gateway.core.jwks import KeySet
 
 
@@ -55,6 +56,19 @@ def build_status(
         "not_ready_reason": not_ready or None,
         "config": {"path": process.config_path, "digest": process.config_digest},
         "providers": [_describe_keys(status) for status in keys],
+    }
+
+
+def count_keys(keys: Sequence[KeyStatus]) -> Snapshot:
+    """Return the numbers of each provider's keys, as a part of a snapshot."""
+    held = [((status.provider,), status.key_set) for status in keys]
+    return {
+        "jwks_keys": [(labels, (len(key_set.keys) if key_set else 0,)) for labels, key_set in held],
+        "jwks_skipped_keys": [(labels, (len(key_set.skipped) if key_set else 0,)) for labels, key_set in held],
+        # Keys that stand in the file are never fetched; an issuer that was never reached shows in jwks_keys.
+        "jwks_last_success_timestamp_seconds": [
+            ((status.provider,), (status.last_success_at,)) for status in keys if status.last_success_at is not None
+        ],
     }
 
 

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
 from gateway.admin.access import AccessLog
-from gateway.admin.exposition import Scrape
 from gateway.admin.logs import LogOutput
-from gateway.admin.metrics import Metrics
+from gateway.admin.metrics import Metrics, Snapshot
 from gateway.admin.server import AdminListener, start_admin
-from gateway.admin.status import ProcessStatus, build_status
-from gateway.app.public import CUT_SECONDS, build_server_tls, find_port, load_certificate, open_listener
+from gateway.admin.status import ProcessStatus, build_status, count_keys
+from gateway.app.events import announce, list_fixed_changes, reload, say_draining
+from gateway.app.public import CUT_SECONDS, build_server_tls, describe_listen, load_certificate, open_listeners
 from gateway.app.upstream import build_pool, describe_pool
+from gateway.app.watch import list_watched
 from gateway.config.load import Loaded
-from gateway.config.problems import ConfigError
 from gateway.config.settings import ListenAddress, Settings
 from gateway.core.proofs import ProofCache
 from gateway.providers.keyring import Keyring
@@ -35,10 +36,12 @@ class Application:
     """
     A gateway made from a file; use it as an asynchronous context.
 
-    ``load`` reads the file anew on each reload. Entering listens, leaving drains and stops.
+    ``load`` reads the file anew on each reload. Entering listens, leaving drains and stops. A worker listens on the
+    ``sockets`` that it was given, and leaves the admin listener and what is said once to its supervisor.
     """
 
-    def __init__(self, load: Callable[[], Loaded], output: LogOutput) -> None:
+    def __init__(self, load: Callable[[], Loaded], output: LogOutput, sockets: Sequence[socket.socket] = ()) -> None:
+        self._sockets = sockets
         self._load = load
         self._output = output
         self._loaded = load()
@@ -51,7 +54,7 @@ class Application:
         self._keyring: Keyring
         self._gateway: Gateway
         self._server: ClientServer
-        self._listener: asyncio.Server
+        self._listeners: Sequence[asyncio.Server] = ()
         self._admin: AdminListener
         self.listen: ListenAddress
         self.admin: ListenAddress
@@ -68,9 +71,8 @@ class Application:
 
     @property
     def watched(self) -> tuple[str, ...]:
-        """The files whose change is worth a reload: the file itself, and the certificates that it names."""
-        tls = self.settings.tls
-        return (self.path,) if tls is None else (self.path, tls.certificate, tls.key)
+        """The files whose change is worth a reload."""
+        return list_watched(self._loaded)
 
     async def start(self) -> None:
         """
@@ -87,11 +89,14 @@ class Application:
             self._build_runtime(settings, self._choose_pool(settings)), self._metrics, AccessLog(self._output)
         )
         self._stack.push_async_callback(self._close_pools)
+        if self._sockets:
+            await self._listen(settings)
+            return
         self._admin = await start_admin(self, settings.admin)
         self._stack.push_async_callback(self._admin.stop)
         self.admin = self._admin.address
         await self._listen(settings)
-        self._announce()
+        announce(settings, self.path, self.listen, self.admin, {})
 
     async def __aenter__(self) -> Application:
         """Start; whatever began is ended again where that fails."""
@@ -128,45 +133,36 @@ class Application:
         self._tls = build_server_tls(settings.tls) if settings.tls is not None else None
         self._server = self._gateway.build_server()
         self._stack.push_async_callback(self._server.shutdown, CUT_SECONDS)
-        self._listener = await open_listener(self._server, settings, self._tls)
-        self._stack.callback(self._listener.close)
-        listen = settings.listen
-        self.listen = listen if listen.path else ListenAddress(listen.host, find_port(self._listener))
+        self._stack.callback(self._close_listeners)
+        self._listeners = await open_listeners(self._server, settings, self._tls, self._sockets)
+        self.listen = describe_listen(settings.listen, self._listeners[0].sockets)
 
-    def _announce(self) -> None:
-        settings = self.settings
-        providers = [provider.name for provider in settings.policy.providers]
-        fields = {
-            "listen": str(self.listen),
-            "admin": str(self.admin),
-            "upstream": settings.upstream.host_field.decode(),
-            "providers": providers,
-            "config": self.path,
-            "digest": settings.digest,
-        }
-        logger.info("the gateway listens", extra={"event": "listening", "fields": fields})
+    def _close_listeners(self) -> None:
+        for listener in self._listeners:
+            listener.close()
 
     # --- reload ------------------------------------------------------------------------------------------------------
 
     async def reload(self) -> None:
         """Take the file and its certificates as they are now; bad ones change nothing but a log line and a gauge."""
-        async with self._reloading:
-            try:
-                await self._take(self._load())
-            except (ConfigError, OSError) as error:
-                self._metrics.count_config_reload(is_successful=False)
-                fields = {"problems": str(error).splitlines()}
-                logger.error(  # noqa: TRY400 - the problems are the user's to read, the traceback is not
-                    "the file was not taken: it has mistakes", extra={"event": "config_refused", "fields": fields}
-                )
+        await reload(lambda: self.take(self._load()), self._metrics)
 
-    async def _take(self, loaded: Loaded) -> None:
-        settings, old = loaded.settings, self.settings
-        if self._tls is not None and settings.tls is not None:
-            # Renewed certificates come under the same names, so an unchanged file is no reason to keep them.
-            load_certificate(self._tls, settings.tls)
-        if settings.digest != old.digest:
+    async def take(self, loaded: Loaded) -> Mapping[str, object] | None:
+        """
+        Go over to a file, and return what to say of it; None where it is the one in use.
+
+        Raises:
+            OSError: A file that it names cannot be used; nothing has changed.
+        """
+        async with self._reloading:
+            settings, old = loaded.settings, self.settings
+            if self._tls is not None and settings.tls is not None:
+                # Renewed certificates come under the same names, so an unchanged file is no reason to keep them.
+                load_certificate(self._tls, settings.tls)
+            if settings.digest == old.digest:
+                return None
             await self._swap(loaded)
+            return {"digest": settings.digest, "needs_restart": list_fixed_changes(old, settings)}
 
     def _count_proofs(self) -> None:
         """Move the counters of the cache, which a reload replaces, to where they last."""
@@ -185,11 +181,7 @@ class Application:
         self._count_proofs()
         self._gateway.runtime = self._build_runtime(settings, pool)
         self._server.limits, self._server.timeouts = settings.limits, settings.timeouts
-        needs_restart = list_fixed_changes(old.settings, settings)
         self._loaded = loaded
-        self._metrics.count_config_reload(is_successful=True)
-        fields = {"digest": settings.digest, "needs_restart": needs_restart}
-        logger.info("the file was taken", extra={"event": "config_reloaded", "fields": fields})
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
@@ -197,9 +189,10 @@ class Application:
         """Stop being ready, wait for load balancers to see it, stop listening, finish what is in flight."""
         timeouts = self.settings.timeouts
         self._gateway.is_draining = True
-        logger.info("the gateway stops", extra={"event": "draining", "fields": {}})
+        if not self._sockets:
+            say_draining()
         await asyncio.sleep(timeouts.drain_delay_seconds)
-        self._listener.close()
+        self._close_listeners()
         self._gateway.end_streams()
         self._server.end_connections()
         try:
@@ -219,29 +212,23 @@ class Application:
         """Whether the gateway is about to stop."""
         return self._gateway.is_draining
 
-    def readiness(self) -> tuple[bool, str]:
+    async def is_alive(self) -> bool:
+        """Return True: what answers is what serves."""
+        return True
+
+    async def readiness(self) -> tuple[bool, str]:
         """Return whether requests can be served, and the reason why not."""
         if self._keyring.is_ready:
             return True, ""
         return False, f"no keys yet: {', '.join(self._keyring.waiting)}"
 
-    def status(self) -> Mapping[str, Any]:
+    async def status(self) -> Mapping[str, Any]:
         """Return the document of ``/status``."""
-        _, not_ready = self.readiness()
+        _, not_ready = await self.readiness()
         process = ProcessStatus(self.path, self.settings.digest, self._started_at)
         return build_status(process, self._keyring.status(), time.time(), not_ready=not_ready)
 
-    async def collect(self) -> Scrape:
+    async def collect(self) -> Snapshot:
         """Return the numbers of this process."""
         self._count_proofs()
-        snapshot = self._metrics.snapshot(self._output.writer.lost_lines)
-        return Scrape(snapshot, self._keyring.status())
-
-
-def list_fixed_changes(old: Settings, new: Settings) -> list[str]:
-    """Return what differs and cannot change while running: bound sockets, and whom TLS asks for what."""
-    changed = [name for name in ("listen", "admin") if getattr(old, name) != getattr(new, name)]
-    asked = [tls and tls.client_ca for tls in (old.tls, new.tls)]
-    if (old.tls is None) != (new.tls is None) or asked[0] != asked[1]:
-        changed.append("tls")
-    return changed
+        return {**self._metrics.snapshot(self._output.writer.lost_lines), **count_keys(self._keyring.status())}

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
-from gateway.config.settings import ListenerTLS, Settings
+from gateway.config.settings import ListenAddress, ListenerTLS, Settings
 from gateway.proxy.listener import ClientServer
 
 # Connections that the kernel has accepted and we have not.
@@ -14,27 +18,49 @@ _BACKLOG = 1024
 CUT_SECONDS = 0.05
 
 
-async def open_listener(server: ClientServer, settings: Settings, tls: ssl.SSLContext | None) -> asyncio.Server:
+async def open_listeners(
+    server: ClientServer, settings: Settings, tls: ssl.SSLContext | None, sockets: Iterable[socket.socket] = ()
+) -> tuple[asyncio.Server, ...]:
     """
-    Listen on the public address of a file.
+    Listen on the public address of a file, or on sockets that are bound to it.
 
     Raises:
         OSError: The address cannot be had.
     """
-    loop, listen = asyncio.get_running_loop(), settings.listen
     # A handshake is as slow as its client; until it is over, no other deadline holds.
     seconds = settings.timeouts.header_read_seconds if tls is not None else None
+    options = {"ssl": tls, "backlog": _BACKLOG, "ssl_handshake_timeout": seconds}
+    bound = [await _serve_socket(server, each, options) for each in sockets]
+    return tuple(bound) or (await bind_listener(server, settings.listen, **options),)
+
+
+async def bind_listener(
+    protocol_factory: Callable[[], asyncio.BaseProtocol], listen: ListenAddress, **options: Any
+) -> asyncio.Server:
+    """
+    Bind an address as asyncio does, and listen unless the options say otherwise.
+
+    Raises:
+        OSError: The address cannot be had.
+    """
+    loop = asyncio.get_running_loop()
     if listen.path is not None:
-        return await loop.create_unix_server(
-            server, listen.path, ssl=tls, backlog=_BACKLOG, ssl_handshake_timeout=seconds
-        )
-    port = listen.port or 0
-    return await loop.create_server(server, listen.host, port, ssl=tls, backlog=_BACKLOG, ssl_handshake_timeout=seconds)
+        return await loop.create_unix_server(protocol_factory, listen.path, **options)
+    return await loop.create_server(protocol_factory, listen.host, listen.port or 0, **options)
 
 
-def find_port(listener: asyncio.Server) -> int:
-    """Return the port that a listener got, the one of its first address."""
-    return int(listener.sockets[0].getsockname()[1])
+async def _serve_socket(server: ClientServer, bound: socket.socket, options: Mapping[str, Any]) -> asyncio.Server:
+    loop = asyncio.get_running_loop()
+    if bound.family != socket.AF_UNIX:
+        return await loop.create_server(server, sock=bound, **options)
+    # From Python 3.13 on a server removes the file that others still listen on.
+    keeping: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+    return await loop.create_unix_server(server, sock=bound, **options, **keeping)
+
+
+def describe_listen(listen: ListenAddress, sockets: Sequence[Any]) -> ListenAddress:
+    """Return an address of a file with the port that it got, the one of the first socket."""
+    return listen if listen.path else ListenAddress(listen.host, int(sockets[0].getsockname()[1]))
 
 
 def build_server_tls(tls: ListenerTLS) -> ssl.SSLContext:

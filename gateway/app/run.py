@@ -8,11 +8,15 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from typing import Protocol
 
 from aiohttp import http_parser
 
 from gateway.admin.logs import LogFormat, LogOutput, configure_logging
 from gateway.app.application import Application
+from gateway.app.cores import count_workers
+from gateway.app.loop import find_loop_factory
+from gateway.app.supervisor import Supervisor
 from gateway.app.watch import watch_files
 from gateway.config.load import Loaded, load_config
 
@@ -23,6 +27,16 @@ EXIT_OK, EXIT_FAILED = 0, 1
 _EXIT_FORCED = 143
 
 
+class Service(Protocol):
+    """A gateway of one process or of several: entering its context listens, leaving it drains and stops."""
+
+    @property
+    def watched(self) -> tuple[str, ...]: ...
+    async def reload(self) -> None: ...
+    async def __aenter__(self) -> object: ...
+    async def __aexit__(self, *_: object) -> None: ...
+
+
 def run_gateway(config_path: str, environ: Mapping[str, str], log_level: str, log_format: LogFormat) -> int:
     """
     Serve until SIGTERM or SIGINT and return the exit code; the file was checked by the caller or is here.
@@ -30,22 +44,20 @@ def run_gateway(config_path: str, environ: Mapping[str, str], log_level: str, lo
     Raises:
         ConfigError: The file has mistakes; nothing was listened on.
     """
-    load_config(config_path, environ)
-    output = configure_logging(log_level, log_format)
-    with asyncio.Runner(loop_factory=find_loop_factory()) as runner:
-        return runner.run(serve(lambda: load_config(config_path, environ), output))
+
+    def load() -> Loaded:
+        return load_config(config_path, environ)
+
+    workers = count_workers(load().settings.workers)
+    output = configure_logging(log_level, log_format, is_shared=workers > 1)
+    if workers == 1:
+        with asyncio.Runner(loop_factory=find_loop_factory()) as runner:
+            return runner.run(serve(lambda: Application(load, output), output))
+    with asyncio.Runner() as runner:
+        return runner.run(serve(lambda: Supervisor(load, output, workers, log_level, log_format), output))
 
 
-def find_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return uvloop's factory where uvloop is installed; a loop in C is worth 100 µs a request."""
-    try:
-        import uvloop  # noqa: PLC0415 - not there on every platform
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
-
-
-async def serve(load: Callable[[], Loaded], output: LogOutput) -> int:
+async def serve(build: Callable[[], Service], output: LogOutput) -> int:
     """Serve until SIGTERM or SIGINT; SIGHUP or a change of the file reloads."""
     if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
         logger.error(
@@ -60,20 +72,20 @@ async def serve(load: Callable[[], Loaded], output: LogOutput) -> int:
     loop.add_signal_handler(signal.SIGHUP, hangups.put_nowait, None)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop, stopping, output)
-    application = Application(load, output)
+    service = build()
     try:
         async with AsyncExitStack() as stack:
-            if not await _start(stack, application):
+            if not await _start(stack, service):
                 return EXIT_FAILED
-            await _serve_until(stopping, hangups, application)
+            await _serve_until(stopping, hangups, service)
     finally:
         output.writer.flush()
     return EXIT_OK
 
 
-async def _start(stack: AsyncExitStack, application: Application) -> bool:
+async def _start(stack: AsyncExitStack, service: Service) -> bool:
     try:
-        await stack.enter_async_context(application)
+        await stack.enter_async_context(service)
     except OSError as error:
         # Addresses that are taken, certificates that are not there.
         message = f"the gateway cannot start: {error}"
@@ -82,21 +94,21 @@ async def _start(stack: AsyncExitStack, application: Application) -> bool:
     return True
 
 
-async def _serve_until(stopping: asyncio.Event, hangups: asyncio.Queue[None], application: Application) -> None:
+async def _serve_until(stopping: asyncio.Event, hangups: asyncio.Queue[None], service: Service) -> None:
     async with asyncio.TaskGroup() as group:
         tasks = [
-            group.create_task(watch_files(lambda: application.watched, application.reload)),
-            group.create_task(_reload_on_hangup(hangups, application)),
+            group.create_task(watch_files(lambda: service.watched, service.reload)),
+            group.create_task(_reload_on_hangup(hangups, service)),
         ]
         await stopping.wait()
         for task in tasks:
             task.cancel()
 
 
-async def _reload_on_hangup(hangups: asyncio.Queue[None], application: Application) -> None:
+async def _reload_on_hangup(hangups: asyncio.Queue[None], service: Service) -> None:
     while True:
         await hangups.get()
-        await application.reload()
+        await service.reload()
 
 
 def _stop(stopping: asyncio.Event, output: LogOutput) -> None:

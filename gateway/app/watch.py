@@ -6,6 +6,8 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterable
 
+from gateway.config.load import Loaded
+
 INTERVAL_SECONDS = 1.0
 
 
@@ -20,6 +22,12 @@ async def watch_files(
         if seen != known:
             known = seen
             await on_change()
+
+
+def list_watched(loaded: Loaded) -> tuple[str, ...]:
+    """Return the files whose change is worth a reload: the file itself, and the certificates that it names."""
+    tls = loaded.settings.tls
+    return (str(loaded.path),) if tls is None else (str(loaded.path), tls.certificate, tls.key)
 
 
 def _identify(path: str) -> tuple[int, int, int] | None:

@@ -64,6 +64,7 @@ def compile_config(file: GatewayFile, folder: Path, digest: str) -> Settings:
         limits=_compile_limits(file.limits),
         timeouts=_compile_timeouts(file.timeouts, file.drain_delay, file.shutdown_timeout),
         streams=Streams(file.streams.end_at_expiry, file.streams.expiry_close_code),
+        workers=None if file.workers == "auto" else file.workers,
         digest=digest,
     )
 

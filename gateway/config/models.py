@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema
 from gateway.config.addresses import parse_listen, parse_network
 from gateway.config.entries import AnyProvider, RouteEntry
 from gateway.config.names import parse_realm
-from gateway.config.scalars import Duration, Flag, OneOrMore, read_number
+from gateway.config.scalars import Duration, Flag, OneOrMore, Workers, read_number
 from gateway.config.sections import (
     IdentitySection,
     LimitsSection,
@@ -70,5 +70,6 @@ class GatewayFile(Section):
     limits: LimitsSection = option("How much of anything is taken.", default=LimitsSection())
     timeouts: TimeoutsSection = option("How long anything may take.", default=TimeoutsSection())
     streams: StreamsSection = option("WebSockets and long responses.", default=StreamsSection())
+    workers: Workers = option("Processes that serve; auto is one a core.", default=1)
     drain_delay: Duration = option("How long to go on accepting after SIGTERM, not ready.", default="0s")
     shutdown_timeout: Duration = option("How long requests in flight may take to finish then.", default="25s")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, PlainSerializer, PlainValidator, WithJsonSchema
 
@@ -19,6 +19,9 @@ _MAX_DURATION_SECONDS = 10 * 365 * 86400
 _SIZE = re.compile(r"([0-9]{1,15})(B|KiB|MiB|GiB)?")
 _BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _FLAGS = {"true": True, "on": True, "yes": True, "1": True, "false": False, "off": False, "no": False, "0": False}
+
+# More than any machine has cores: a slip here would start as many processes.
+MAX_WORKERS = 256
 
 _DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"
 _SIZE_PATTERN = r"^[0-9]+(B|KiB|MiB|GiB)?$"
@@ -55,6 +58,16 @@ def parse_count(value: object) -> int:
     number = read_number(value)
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
         raise ValueError("expected a whole number above 0")
+    return number
+
+
+def parse_workers(value: object) -> int | Literal["auto"]:
+    """Return a number of processes, or ``auto``."""
+    if value == "auto":
+        return "auto"
+    number = read_number(value)
+    if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= MAX_WORKERS:
+        raise ValueError(f"expected a whole number from 1 to {MAX_WORKERS}, or auto")
     return number
 
 
@@ -162,6 +175,11 @@ Flag = Annotated[
     bool, PlainValidator(parse_flag), WithJsonSchema({"anyOf": [{"type": "boolean"}, {"enum": ["on", "off"]}]})
 ]
 Count = Annotated[int, PlainValidator(parse_count), WithJsonSchema({"type": "integer", "minimum": 1})]
+Workers = Annotated[
+    int | Literal["auto"],
+    PlainValidator(parse_workers),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": MAX_WORKERS}, {"const": "auto"}]}),
+]
 Duration = Annotated[
     float,
     PlainValidator(parse_duration),

@@ -121,7 +121,11 @@ class Streams:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """One file, whole. ``digest`` is a hexadecimal hash of its text, for ``/status`` and the log."""
+    """
+    One file, whole.
+
+    ``workers`` None is one process a core. ``digest`` is a hexadecimal hash of the text, for ``/status`` and the log.
+    """
 
     policy: Policy
     key_sources: tuple[KeySourceSettings, ...]
@@ -132,4 +136,5 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     timeouts: Timeouts = field(default_factory=Timeouts)
     streams: Streams = field(default_factory=Streams)
+    workers: int | None = 1
     digest: str = ""

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from gateway.app.application import list_fixed_changes
+from gateway.app.events import list_fixed_changes
 from gateway.config.interpolation import InterpolationError, interpolate
 from gateway.config.load import load_config
 from gateway.config.schema import build_schema
@@ -190,6 +190,7 @@ def test_refused_paths_are_refused():
     [
         ({"listen": ListenAddress("127.0.0.1", 1)}, "listen"),
         ({"admin": ListenAddress("127.0.0.1", 1)}, "admin"),
+        ({"workers": 2}, "workers"),
         ({"tls": ListenerTLS("a", "b")}, "tls"),
         ({"limits": Limits(connections=1), "timeouts": Timeouts(drain_delay_seconds=1)}, None),
     ],

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from gateway.admin.access import AccessRecord, build_access_line
-from gateway.admin.exposition import Scrape, ScrapeCollector
+from gateway.admin.exposition import SnapshotCollector
 from gateway.admin.metrics import Metrics
 from gateway.cli.group import cli
 from gateway.core.errors import Reason
@@ -144,7 +144,7 @@ def test_lines_are_those_of_the_gateway(live, role, name):
 def list_families():
     """Return type and labels of every metric that there can be, by its name in the exposition."""
     families = {}
-    for family in ScrapeCollector(Scrape(Metrics().snapshot())).collect():
+    for family in SnapshotCollector(Metrics().snapshot()).collect():
         suffix, kind = {"counter": ("_total", "counter"), "info": ("_info", "gauge")}.get(
             family.type, ("", family.type)
         )

@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.admin.exposition import Scrape
-from gateway.admin.metrics import Metrics
+from gateway.admin.metrics import Metrics, Snapshot
 from gateway.admin.server import AdminListener, start_admin
 from gateway.config.settings import ListenAddress
 
@@ -23,17 +22,21 @@ class State:
     not_ready: str = ""
     metrics: Metrics = field(default_factory=Metrics)
     is_broken: bool = False
+    is_dead: bool = False
 
-    def readiness(self) -> tuple[bool, str]:
+    async def is_alive(self) -> bool:
+        return not self.is_dead
+
+    async def readiness(self) -> tuple[bool, str]:
         return not self.not_ready, self.not_ready
 
-    def status(self) -> Mapping[str, Any]:
+    async def status(self) -> Mapping[str, Any]:
         if self.is_broken:
             raise RuntimeError(CANARY)
         return {"version": "1"}
 
-    async def collect(self) -> Scrape:
-        return Scrape(self.metrics.snapshot())
+    async def collect(self) -> Snapshot:
+        return self.metrics.snapshot()
 
 
 @contextlib.asynccontextmanager

@@ -60,6 +60,14 @@ async def test_liveness_depends_on_nothing(path: str) -> None:
 
 
 @in_loop
+async def test_liveness_needs_who_serves() -> None:
+    """A listener whose workers all hang is not alive: there a restart helps."""
+    async with run_admin(State(is_dead=True)) as listener:
+        answer = await ask(listener, "/livez")
+        assert (answer.status, answer.body) == (503, "no worker answers\n")
+
+
+@in_loop
 async def test_readiness_follows_the_state() -> None:
     """Ready, not ready with the reason, draining; draining comes first."""
     state = State()

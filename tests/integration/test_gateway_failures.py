@@ -29,7 +29,7 @@ async def test_an_upstream_that_is_down_is_502() -> None:
         for _ in range(2):
             answer = await client.get(b"/", bearer())
             assert (answer.status, reason(answer.body)) == (502, "upstream_unreachable")
-        assert application.readiness() == (True, "")
+        assert await application.readiness() == (True, "")
 
 
 @pytest.mark.parametrize(
@@ -307,4 +307,4 @@ async def test_an_issuer_that_is_down_is_503() -> None:
         assert (answer.status, reason(answer.body)) == (503, "keys_unavailable")
         assert answer.fields(b"retry-after")
         assert answer.fields(b"www-authenticate") == []
-        assert application.readiness() == (False, "no keys yet: logto")
+        assert await application.readiness() == (False, "no keys yet: logto")

@@ -89,13 +89,13 @@ async def test_a_bad_file_changes_nothing() -> None:
             file.settings = None
             await application.reload()
             assert (await client.get(b"/", bearer())).status == 200
-            snapshot = (await application.collect()).snapshot
+            snapshot = await application.collect()
             assert snapshot["config_last_reload_successful"] == [((), (0,))]
             policy = replace(settings.policy, routes=RouteTable((), Access.DENY))
             file.settings = replace(settings, policy=policy, digest="2")
             await application.reload()
             assert (await client.get(b"/", bearer())).status == 404
-            snapshot = (await application.collect()).snapshot
+            snapshot = await application.collect()
             assert snapshot["config_last_reload_successful"] == [((), (1,))]
 
 

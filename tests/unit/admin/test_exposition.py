@@ -12,8 +12,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 import gateway
-from gateway.admin.exposition import Scrape, render
-from gateway.admin.metrics import Metrics
+from gateway.admin.exposition import render
+from gateway.admin.metrics import Metrics, Snapshot
+from gateway.admin.status import count_keys
 from gateway.core.jwks import KeySet, SkippedKey
 
 # Every name of the interface, its type and its labels.
@@ -37,6 +38,8 @@ FAMILIES = {
     "streams_active": ("gauge", {"kind"}),
     "stream_closes": ("counter", {"cause"}),
     "upstream_errors": ("counter", {"kind"}),
+    "workers": ("gauge", {"state"}),
+    "worker_deaths": ("counter", set()),
     "log_lines_lost": ("counter", set()),
     "build_info": ("gauge", {"version", "python"}),
 }
@@ -55,7 +58,7 @@ class Keys:
     last_error: str | None = None
 
 
-def build_scrape() -> Scrape:
+def build_scrape() -> Snapshot:
     metrics = Metrics()
     metrics.observe_request("GET", 200, "/orders/**", 0.002, 0.0002, 0.0018)
     metrics.observe_request("BREW", 401, "default", 0.2, 0.2)
@@ -66,7 +69,7 @@ def build_scrape() -> Scrape:
     metrics.count_upstream_error("upstream_timeout")
     skipped = tuple(SkippedKey(index, None, "kty oct") for index in range(2))
     keys = [Keys("logto", KeySet((), skipped, b""), 1_700_000_000.5), Keys("down"), Keys('"\n\\')]
-    return Scrape(metrics.snapshot(), keys)
+    return {**metrics.snapshot(), **count_keys(keys), "workers": [(("answering",), (2,))]}
 
 
 def read_families(accept: str = "", parse: Any = parse_text) -> dict[str, Any]:
@@ -146,7 +149,7 @@ def test_nothing_is_registered_for_the_process() -> None:
 
 def test_new_process_shows_zeros() -> None:
     """Counters without labels are there before the first event, so that a rate is never missing."""
-    body, _ = render(Scrape(Metrics().snapshot()), "")
+    body, _ = render(Metrics().snapshot(), "")
     assert b"auth_gateway_token_cache_hits_total 0.0\n" in body
     assert b'auth_gateway_config_reloads_total{result="failure"} 0.0\n' in body
     assert b"auth_gateway_config_last_reload_successful 1.0\n" in body

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from gateway.admin.lines import LineWriter
+from gateway.admin.lines import LineWriter, split_lines
 
 LINE = "x" * 1023 + "\n"
 
@@ -137,3 +138,13 @@ def test_flush_after_close_returns_at_once() -> None:
         writer.close()
         assert not writer.flush(timeout_seconds=30)
         writer.close()
+
+
+def test_batches_of_lines_fit_a_pipe() -> None:
+    """Several processes write to one pipe; only so much is never torn by another's lines."""
+    lines = [f"{number}" * 100 + "\n" for number in range(200)]
+    batches = list(split_lines([*lines, "x" * 9000 + "\n", "end\n"]))
+    assert [line for batch in batches for line in batch] == [*lines, "x" * 9000 + "\n", "end\n"]
+    assert [len("".join(batch)) > select.PIPE_BUF for batch in batches].count(True) == 1
+    assert list(split_lines([])) == []
+    assert len(batches) < 25

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.admin.metrics import BOUNDS, Metrics, merge
+from gateway.admin.metrics import BOUNDS, Metrics, Snapshot, merge, select_counts
 
 
 def read_rows(metrics: Metrics, name: str) -> dict[tuple[str, ...], tuple[float, ...]]:
@@ -170,3 +170,29 @@ def test_merged_configuration_is_good_where_all_are() -> None:
 def test_merge_of_nothing_is_nothing() -> None:
     """No process, no numbers."""
     assert merge([]) == {}
+
+
+def test_merged_keys_are_those_of_who_knows_least() -> None:
+    """Ten workers have no ten times the keys; the oldest and the fewest are what an alert is for."""
+    first: Snapshot = {"jwks_keys": [(("a",), (2,))], "jwks_last_success_timestamp_seconds": [(("a",), (5,))]}
+    second: Snapshot = {
+        "jwks_keys": [(("a",), (0,))],
+        "jwks_last_success_timestamp_seconds": [(("a",), (9,))],
+        "jwks_skipped_keys": [(("a",), (1,))],
+    }
+    assert merge([first, second, {"jwks_skipped_keys": [(("a",), (3,))]}]) == {
+        "jwks_keys": [(("a",), (0,))],
+        "jwks_last_success_timestamp_seconds": [(("a",), (5,))],
+        "jwks_skipped_keys": [(("a",), (3,))],
+    }
+
+
+def test_counts_outlive_their_process() -> None:
+    """Of a process that is gone remains what only grows; what it had open went with it."""
+    metrics = Metrics()
+    observe(metrics)
+    metrics.requests_in_flight = 3
+    counts = select_counts(metrics.snapshot())
+    assert counts["requests_total"] == metrics.snapshot()["requests_total"]
+    assert "request_duration_seconds" in counts
+    assert not {"requests_in_flight", "streams_active", "config_last_reload_successful"} & counts.keys()

@@ -69,6 +69,7 @@ _CHECKS = {
     "minLength": lambda value, schema, root: not isinstance(value, str) or len(value) >= schema["minLength"],
     "minItems": lambda value, schema, root: not isinstance(value, list) or len(value) >= schema["minItems"],
     "minimum": lambda value, schema, root: not isinstance(value, int | float) or value >= schema["minimum"],
+    "maximum": lambda value, schema, root: not isinstance(value, int | float) or value <= schema["maximum"],
     "exclusiveMinimum": lambda value, schema, root: (
         not isinstance(value, int | float) or value > schema["exclusiveMinimum"]
     ),

@@ -97,7 +97,7 @@ def test_every_mistake_in_one_run() -> None:
             (
                 "8:1: error: zzz: unknown key: known here are admin, default_access, drain_delay, encoded_slashes, "
                 "error_detail, forward_token, identity, limits, listen, providers, realm, routes, shutdown_timeout, "
-                "streams, timeouts, tls, trusted_proxies, upstream, version, via"
+                "streams, timeouts, tls, trusted_proxies, upstream, version, via, workers"
             ),
         ),
         ("limits: {boddy: 1}", "8:10: error: limits.boddy: unknown key: did you mean body?"),
@@ -127,6 +127,10 @@ def test_every_mistake_in_one_run() -> None:
             "trusted_proxies: []",
             "8:18: error: trusted_proxies: an empty list: write at least one entry, or remove the key",
         ),
+        ("workers: 0", "8:10: error: workers: expected a whole number from 1 to 256, or auto"),
+        ("workers: 257", "8:10: error: workers: expected a whole number from 1 to 256, or auto"),
+        ("workers: many", "8:10: error: workers: expected a whole number from 1 to 256, or auto"),
+        ("workers: true", "8:10: error: workers: expected a whole number from 1 to 256, or auto"),
         ("tls: {certificate: a.pem}", "8:6: error: tls.key: missing: write 'key: ...'"),
         (
             "identity: {header: Host}",

@@ -111,6 +111,7 @@ limits:
    upstream_connections: 4, cached_tokens: 5}
 timeouts: {header_read: 1s, keep_alive: 2s, connect: 3s, response_headers: 4s, idle_stream: 5s}
 streams: {end_at_expiry: false, expiry_close_code: 1008}
+workers: auto
 drain_delay: 5s
 shutdown_timeout: 10s
 """

@@ -85,6 +85,7 @@ timeouts:
 streams:
   end_at_expiry: true
   expiry_close_code: 3000
+workers: 1
 drain_delay: 0s
 shutdown_timeout: 25s
 """
