@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -35,6 +36,8 @@ def main(rounds: int, seconds: int, only: tuple[str, ...], output: Path) -> None
     if not is_supported():
         raise click.ClickException("only Linux tells what a process spends as finely as this needs")
     _raise_file_limit()
+    # As Ctrl-C does: every program that was started is ended on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     peers, versions, missing = _install(only)
     cores = split_cores()
     BUILD.mkdir(parents=True, exist_ok=True)

@@ -43,8 +43,12 @@ class Process:
         return sum(_read_cpu_nanoseconds(pid) for pid in self._tree()) / 1e9
 
     def memory_bytes(self) -> int:
-        """Return the proportional set size of all processes: pages that are shared count once."""
-        return sum(_read_pss(pid) for pid in self._tree())
+        """
+        Return the resident set size of all processes.
+
+        Not the proportional one: the benchmark is in Python too, and would take its share off the peers in Python.
+        """
+        return sum(_read_resident(pid) for pid in self._tree())
 
     def _tree(self) -> Iterator[int]:
         # The session is the program's own, so all that is in it was started by it.
@@ -134,9 +138,9 @@ def _read_cpu_nanoseconds(pid: int) -> int:
     return total
 
 
-def _read_pss(pid: int) -> int:
+def _read_resident(pid: int) -> int:
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
         return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Rss:")), 0)

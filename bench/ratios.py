@@ -80,16 +80,17 @@ def _list_others() -> list[Ratio]:
         _compare("CPU time a WebSocket message", "cpu_microseconds", WEBSOCKETS, MESSAGES, ENVOY_CACHE),
         *(_compare(f"memory {case}", "octets", MEMORY, case, ENVOY_CACHE) for case in (AT_REST, CONNECTION, WEBSOCKET)),
         _compare("start-up", "seconds", STARTUP, FIRST_ANSWER, ENVOY_CACHE),
-        _grow(WORKERS, "requests_per_second", name_case(2, "worker"), name_case(1, "worker")),
+        _grow("requests a second", WORKERS, "requests_per_second", name_case(2, "worker"), name_case(1, "worker")),
     ]
     for noun, (few, many) in SCALES.items():
-        ratios.append(_grow(SCALE, "cpu_microseconds", name_case(many, noun), name_case(few, noun)))
+        ratios.append(
+            _grow("CPU time a request", SCALE, "cpu_microseconds", name_case(many, noun), name_case(few, noun))
+        )
     return ratios
 
 
-def _grow(suite: str, figure: str, over: str, under: str) -> Ratio:
-    says = f"{figure.replace('_', ' ')}, {over}, over {under}"
-    return Ratio(says, figure, (suite, GATEWAY.title, over), (suite, GATEWAY.title, under))
+def _grow(what: str, suite: str, figure: str, over: str, under: str) -> Ratio:
+    return Ratio(f"{what}, {over}, over {under}", figure, (suite, GATEWAY.title, over), (suite, GATEWAY.title, under))
 
 
 def build_ratios(results: Results) -> str:

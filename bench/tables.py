@@ -27,7 +27,7 @@ class Table:
 
 def write_number(value: float) -> str:
     """Return three digits that matter, with spaces between thousands."""
-    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2  # noqa: PLR2004 - powers of ten
+    digits = sum(abs(value) < limit for limit in (100, 10, 1))
     return f"{value:,.{digits}f}".replace(",", " ")
 
 
@@ -92,7 +92,7 @@ TABLES = (
     Table(
         MEMORY,
         "Memory, in KiB",
-        "Proportional set size of all processes. At rest: after one request. A connection: kept alive after its one "
+        "Resident set size. At rest: after one request. A connection: kept alive after its one "
         "request, 3 000 of them. A WebSocket: 1 000 of them, each with its connection to the upstream.",
         "octets",
         _scaled(1 / 1024),

@@ -75,7 +75,7 @@ def prepare(site: Site, variant: Variant) -> Start:
 def _check_accepted(path: Path) -> None:
     done = subprocess.run([*_COMMAND, "check", "-c", str(path)], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise Missing((done.stderr or done.stdout).strip()[:300])
+        raise Missing((done.stderr or done.stdout).replace(str(path), path.name).strip().splitlines()[0])
 
 
 def ask_version() -> str:

@@ -18,8 +18,8 @@ DIRECT = "direct"
 
 SEEN_TOKENS = 2_000
 # More than the fastest peer checks in the time of a cell; the load ends with the last one where not.
-UNSEEN_TOKENS = 32_000
-_LATE_TOKENS = 6_000
+UNSEEN_TOKENS = {"RS256": 32_000, "ES256": 32_000, "ES384": 16_000}
+_LATE_TOKENS = 4_000
 _LATENCY_SECONDS = 1
 
 
@@ -57,7 +57,7 @@ def measure_unseen(peer: Peer, algorithm: str, stage: Stage) -> Figures:
     late = stage.tokens(algorithm, _LATE_TOKENS, "late")
     with stage.serve(peer) as running:
         stage.load(running.port, stage.tokens(algorithm, SEEN_TOKENS, SEEN), seconds=1)
-        figures = measure_cost(stage, running, stage.tokens(algorithm, UNSEEN_TOKENS, UNSEEN), is_once=True)
+        figures = measure_cost(stage, running, stage.tokens(algorithm, UNSEEN_TOKENS[algorithm], UNSEEN), is_once=True)
         latency = stage.load(running.port, late, seconds=_LATENCY_SECONDS, connections=1, is_once=True)
     return {**figures, **_name_latency(latency)}
 

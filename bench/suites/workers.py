@@ -48,7 +48,7 @@ def _make_envoy(count: int) -> Peer:
 def _measure(peer: Peer, count: int, stage: Stage) -> Figures:
     with stage.serve(peer, cores=stage.cores.all[:count]) as running:
         stage.load(running.port, stage.tokens(_ALGORITHM, SEEN_TOKENS, SEEN), seconds=1, connections=_CONNECTIONS)
-        tokens = stage.tokens(_ALGORITHM, UNSEEN_TOKENS, UNSEEN)
+        tokens = stage.tokens(_ALGORITHM, UNSEEN_TOKENS[_ALGORITHM], UNSEEN)
         return measure_cost(stage, running, tokens, is_once=True, connections=_CONNECTIONS)
 
 

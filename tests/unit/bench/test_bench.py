@@ -86,7 +86,7 @@ def test_the_tables_show_medians_ratios_and_what_is_missing() -> None:
     text = build_text(make_report())
 
     assert "| auth-gateway | 40.0 |" in text
-    assert "over Envoy jwt_authn, cache on | 0.50 |" in text
+    assert "over Envoy jwt_authn, cache on | 0.500 |" in text
     assert "- small, Other, RS256 seen: needs root" in text
 
 
@@ -98,7 +98,9 @@ def test_the_picture_is_svg() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(1.234, "1.23"), (12.34, "12.3"), (123.4, "123"), (12345.6, "12 346")], ids=str
+    ("value", "text"),
+    [(0.0234, "0.023"), (1.234, "1.23"), (12.34, "12.3"), (123.4, "123"), (12345.6, "12 346")],
+    ids=str,
 )
 def test_numbers_have_three_digits_that_matter(value: float, text: str) -> None:
     """More digits than the noise allows would only look exact."""
