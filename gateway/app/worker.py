@@ -24,6 +24,7 @@ from gateway.app.application import Application
 from gateway.app.channel import Channel, Message
 from gateway.app.loop import find_loop_factory
 from gateway.config.load import Loaded, parse_config
+from gateway.config.problems import ConfigError
 from gateway.config.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -49,11 +50,11 @@ async def work(side: socket.socket, sockets: Sequence[socket.socket]) -> int:
     # The supervisor and its workers write to the same pipe.
     output = configure_logging(start["level"], start["format"], is_shared=True)
     parse = build_parser(start["path"], start["workers"])
-    application = Application(lambda: parse(start["text"]), output, sockets)
     async with AsyncExitStack() as stack:
         try:
+            application = Application(lambda: parse(start["text"]), output, sockets)
             await stack.enter_async_context(application)
-        except OSError as error:
+        except (ConfigError, OSError) as error:
             channel.send({"number": start["number"], "error": str(error)})
             return 1
         channel.send({"number": start["number"]})
@@ -115,7 +116,7 @@ class Worker:
     async def _answer(self, message: Message) -> None:
         try:
             answer = await self._orders[message["order"]](message)
-        except OSError as error:
+        except (ConfigError, OSError) as error:
             answer = {"error": str(error)}
         except Exception as error:
             # A defect in a report is no reason to cut the requests of everyone here.

@@ -81,10 +81,10 @@ class WorkerSlot:
     async def _watch(self, worker: WorkerProcess) -> None:
         code = await worker.wait()
         self.worker = None
-        if self._is_ending:
-            return
         # Counters must not fall when a worker goes: a rate over them would leap.
         self.gone = merge([self.gone, select_counts(worker.snapshot)])
+        if self._is_ending:
+            return
         is_stable = worker.age_seconds >= _STABLE_SECONDS
         self._note_death(_describe_end(code), worker.pid, 1 if is_stable else self._failures + 1)
 
