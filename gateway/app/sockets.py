@@ -1,10 +1,11 @@
 """
 The sockets of several workers on one public address.
 
-Each worker has a listening socket of its own (``SO_REUSEPORT``), and the supervisor holds it too. Measured with two
-workers on uvloop: of 64 connections that come at once, the workers get 35 and 29, of 256 130 and 126; from one socket
-that both accept from, 63 and 1, and 244 and 12, for whoever wakes first takes all that wait. And connections of a
-worker that dies are not lost with it: they wait in the socket that is still held, and its successor inherits.
+Each worker has a listening socket of its own (``SO_REUSEPORT``), and the supervisor holds it too. Measured twice, two
+workers on uvloop, connections that all come at once: of 64 they get 35 and 29, 37 and 27; of 256 130 and 126, 118 and
+138. From one socket that both accept from: 38 and 26, 63 and 1; 244 and 12, 217 and 39, for whoever wakes first takes
+what waits. And connections that wait for a worker that dies are not lost with it: the socket is still held, and its
+successor inherits it.
 """
 
 from __future__ import annotations
