@@ -106,7 +106,7 @@ async def test_a_refused_reload_keeps_the_keys_fresh() -> None:
         settings = replace(make_settings(UpstreamSettings("http", "127.0.0.1", 1), key_sources=(source,)), digest="1")
         file = File(settings)
         async with open_file(file) as application:
-            await wait_until(lambda: application.readiness()[0])
+            await wait_until(lambda: application._keyring.is_ready)
             keys = application._gateway.runtime.keys
             bad = UpstreamSettings("https", "127.0.0.1", 1, ca_file=os.devnull + "/none.pem")
             moved = (replace(source, url=issuer.locate("/moved")),)
