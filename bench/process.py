@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import time
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.errors import BenchError
+from bench.proc import find_tree, kill, read_cpu_nanoseconds, read_resident_bytes
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 5.0
@@ -30,7 +30,7 @@ class Process:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **environ},
-                # A group of its own, so that children end with it.
+                # A session of its own tells what it started from all else.
                 start_new_session=True,
             )
 
@@ -40,7 +40,7 @@ class Process:
 
         The kernel counts it in nanoseconds (``schedstat``); ``stat`` would round each thread to 10 ms.
         """
-        return sum(_read_cpu_nanoseconds(pid) for pid in self._tree()) / 1e9
+        return sum(read_cpu_nanoseconds(each.pid) for each in find_tree(self._child.pid)) / 1e9
 
     def memory_bytes(self) -> int:
         """
@@ -48,18 +48,7 @@ class Process:
 
         Not the proportional one: the benchmark is in Python too, and would take its share off the peers in Python.
         """
-        return sum(_read_resident(pid) for pid in self._tree())
-
-    def _tree(self) -> Iterator[int]:
-        # The session is the program's own, so all that is in it was started by it.
-        session = str(self._child.pid)
-        for entry in Path("/proc").glob("[0-9]*"):
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            if fields[3] == session:
-                yield int(entry.name)
+        return sum(read_resident_bytes(each.pid) for each in find_tree(self._child.pid))
 
     def wait_for_port(self, port: int) -> None:
         """Wait until a connection is accepted."""
@@ -84,13 +73,16 @@ class Process:
         return self._log.read_text(encoding="utf-8", errors="replace")[-2000:]
 
     def stop(self) -> None:
-        """End it and its children; the impatient way if it is not done in time."""
-        _signal_group(self._child.pid, signal.SIGTERM)
+        """End it and what it started; the impatient way if it is not done in time."""
+        # Taken before, since those whose parent has ended are nobody's descendants.
+        tree = find_tree(self._child.pid)
+        self._child.terminate()
         try:
             self._child.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             pass
-        _signal_group(self._child.pid, signal.SIGKILL)
+        for identity in tree:
+            kill(identity)
         self._child.wait()
 
 
@@ -112,35 +104,3 @@ def find_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     return port
-
-
-def _signal_group(group: int, number: signal.Signals) -> None:
-    try:
-        os.killpg(group, number)
-    except ProcessLookupError:
-        pass
-
-
-def _list_tasks(pid: int) -> list[Path]:
-    try:
-        return list(Path(f"/proc/{pid}/task").iterdir())
-    except OSError:
-        return []
-
-
-def _read_cpu_nanoseconds(pid: int) -> int:
-    total = 0
-    for task in _list_tasks(pid):
-        try:
-            total += int((task / "schedstat").read_text().split()[0])
-        except OSError:
-            continue
-    return total
-
-
-def _read_resident(pid: int) -> int:
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Rss:")), 0)
