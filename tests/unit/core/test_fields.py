@@ -61,6 +61,9 @@ def test_a_field_set_finds_values_by_name():
     assert fields.pairs is pairs
     assert list(fields.values(b"connection")) == select_values(pairs, b"connection") == [b"close, X-Foo", b"x-bar"]
     assert not fields.values(b"other")
+    assert fields.has_any(frozenset({b"connection", b"b"}))
+    assert not fields.has_any(frozenset({b"Connection", b"b"}))
+    assert fields.size == sum(len(name) + len(value) for name, value in pairs)
 
 
 def test_hop_by_hop_names_are_lower_case():

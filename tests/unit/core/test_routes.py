@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.core.errors import AccessRefused, Reason, RouteRefused
 from gateway.core.identity import IdentitySettings, build_identity
@@ -357,3 +359,28 @@ def test_providers_come_before_scopes_and_scopes_before_claims():
     route = make_route("/", providers=frozenset({"b"}), scopes=["a"], require={"organization": "x"})
     forbid(Reason.PROVIDER_NOT_ALLOWED, route)
     forbid(Reason.INSUFFICIENT_SCOPE, make_route("/", scopes=["a"], require={"organization": "x"}))
+
+
+_SEGMENTS = ["a", "b", "*", "{name}", ""]
+
+
+@given(
+    patterns=st.lists(
+        st.tuples(st.lists(st.sampled_from(_SEGMENTS[:-1]), max_size=3), st.sampled_from(["", "/**", "/"])), max_size=8
+    ),
+    path=st.lists(st.sampled_from(["a", "b", "c", "*", ""]), min_size=1, max_size=4),
+)
+def test_the_first_pattern_in_file_order_wins(patterns, path):
+    """However many rules there are, the one that is found is the first that a walk through all of them would find."""
+    routes = []
+    for parts, end in patterns:
+        named = [f"{{n{place}}}" if part == "{name}" else part for place, part in enumerate(parts)]
+        text = "/" + "/".join(named) + end if named else end or "/"
+        routes.append(make_route(text))
+    table, segments = make_routes(*routes), tuple(path)
+    expected = next((route for route in routes if route.pattern.match(segments) is not None), None)
+    found = table.match("GET", segments).route
+    # Rules of one shape stand together, at the place of the first.
+    assert (found and (found.pattern.segments, found.pattern.has_rest)) == (
+        expected and (expected.pattern.segments, expected.pattern.has_rest)
+    )
