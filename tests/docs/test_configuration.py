@@ -11,6 +11,7 @@ import yaml
 from gateway.app.events import list_fixed_changes
 from gateway.config.interpolation import InterpolationError, interpolate
 from gateway.config.load import load_config
+from gateway.config.scalars import _FLAGS, parse_flag
 from gateway.config.schema import build_schema
 from gateway.config.settings import Limits, ListenAddress, ListenerTLS, Timeouts
 from gateway.core.audience import parse_audience_pattern
@@ -133,6 +134,15 @@ def test_reasons_of_the_page_are_reasons():
     """A word in brackets after a rule is one of the closed set."""
     words = set(re.findall(r"\(`([a-z_]+)`\)", TEXT)) - {"config_refused", "config_reloaded", "iss", "aud"}
     assert words <= {reason.word for reason in Reason}
+
+
+def test_switches_are_written_as_the_page_says():
+    """Each spelling of the list is one, and the page has them all."""
+    [item] = re.findall(r"^- \*\*switch\*\*: (.*)$", TEXT, re.MULTILINE)
+    written = [yaml.safe_load(code) if '"' in code else code for code in list_code(item)]
+    assert sorted(written) == sorted(_FLAGS)
+    assert [parse_flag(text) for text in written] == [True, False] * (len(written) // 2)
+    assert parse_flag("OFF") is False
 
 
 def test_variables_are_read_as_the_page_says():

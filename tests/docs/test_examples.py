@@ -13,6 +13,7 @@ import yaml
 from click.testing import CliRunner
 
 from gateway.cli.group import cli
+from gateway.config.document import parse_document
 from gateway.config.load import parse_config
 
 from .conftest import ENVIRONMENT, Live, settle
@@ -108,7 +109,10 @@ def merge(minimal: object, fragment: object) -> object:
 @pytest.mark.parametrize("block", select("yaml", "fragment"), ids=name)
 def test_fragments_are_good(block):
     """Keys of an example are good in a file that has the others."""
-    merged = merge(MINIMAL, yaml.safe_load(block.text))
+    document = parse_document(block.text, block.place, VARIABLES)
+    # Read as YAML alone, the second of two equal keys would win and nobody would know.
+    assert document.problems == []
+    merged = merge(MINIMAL, document.data)
     parse_config(yaml.safe_dump(merged, sort_keys=False), "gateway.yaml", VARIABLES)
 
 
