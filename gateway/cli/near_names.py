@@ -27,7 +27,7 @@ def find_issuer(case: Case) -> Iterator[str]:
         where = result.checks[0].where
         if result.provider.has_issuer(_swap_scheme(issuer)):
             yield (
-                f"Only http and https differ: mend the public URL in the issuer's settings, or, if that is its "
+                f"Only http and https differ: fix the public URL in the issuer's settings, or, if that is its "
                 f"name, write {issuer} at {where}."
             )
             return

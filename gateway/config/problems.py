@@ -1,5 +1,5 @@
 """
-What is wrong with a file and where: ``path:line:col: error: what: how to mend it``, the source line, and a caret.
+What is wrong with a file and where: ``path:line:col: error: what: how to fix it``, the source line, and a caret.
 
 Nothing here shows a value that came from the environment: the source line is the file's own text.
 """
@@ -52,7 +52,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake at its position; ``path`` is the file's name, ``message`` says what and how to mend it."""
+    """One mistake at its position; ``path`` is the file's name, ``message`` says what and how to fix it."""
 
     path: str
     line: int

@@ -161,7 +161,13 @@ def _describe_token(token: Token) -> dict[str, object]:
 
 def _read_target(head: RequestHead) -> Target:
     if head.method in REFUSED_METHODS:
-        raise RouteRefused(Reason.METHOD_NOT_ALLOWED, "The method is not supported.", allowed_methods=_PLAIN_METHODS)
+        raise RouteRefused(
+            Reason.METHOD_NOT_ALLOWED,
+            "The method is not supported.",
+            received=head.method,
+            expected=_PLAIN_METHODS,
+            allowed_methods=_PLAIN_METHODS,
+        )
     hosts = head.fields.values(b"host")
     # RFC 9112, section 3.2: none or several is for 400; upstreams differ on which of two they believe.
     if len(hosts) > 1:

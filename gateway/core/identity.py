@@ -165,7 +165,7 @@ def build_identity_fields(identity: Mapping[str, Any] | None, settings: Identity
         if len(value) > settings.max_size_bytes:
             raise RequestRefused(
                 Reason.IDENTITY_TOO_LARGE,
-                "The identity is larger than the upstream may be sent.",
+                "The identity is too large to be sent to the upstream.",
                 received=f"{len(value)} bytes in {name.decode()}",
                 expected=settings.max_size_bytes,
             )
@@ -179,7 +179,7 @@ def _build_json(value: object) -> bytes:
         octets = text.encode("utf-8")
     except UnicodeEncodeError as error:
         # A lone surrogate: writers drop or replace it, and "ad\ud800min" arrives as "admin".
-        raise TokenRefused(Reason.IDENTITY_UNSAFE, "A claim of the token holds text that cannot be carried.") from error
+        raise TokenRefused(Reason.IDENTITY_UNSAFE, "A claim of the token holds text that cannot be sent on.") from error
     if not text.isascii():
         octets = json.dumps(value, separators=(",", ":")).encode("ascii")
     # JSON leaves DEL as it is, and a field value may not hold it (RFC 9110, section 5.5).

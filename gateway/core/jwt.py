@@ -25,6 +25,8 @@ _MAX_JSON_DEPTH = 32
 _JWS_PARTS, _JWE_PARTS = 3, 5
 # Beyond it a double is no longer exact, and no clock gets there.
 _MAX_NUMERIC_DATE = 2**53
+# RFC 7519, section 2
+_NUMERIC_DATE = "a JSON number of seconds since 1970 (NumericDate), below 2^53"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def parse_token(text: str, *, max_length: int = MAX_TOKEN_LENGTH) -> Token:
         raise TokenRefused(Reason.ENCRYPTED_TOKEN, "The token is encrypted (JWE), and only signed tokens are read.")
     if len(parts) != _JWS_PARTS:
         raise TokenRefused(
-            Reason.NOT_A_JWT, "The token is not a JWT: it has not three parts.", received=f"{len(parts)} part(s)"
+            Reason.NOT_A_JWT, "The token is not a JWT: it does not have three parts.", received=f"{len(parts)} part(s)"
         )
     header = _parse_object(_decode_base64url(parts[0], "header"), "header")
     claims = _parse_object(_decode_base64url(parts[1], "payload"), "payload")
@@ -78,6 +80,24 @@ def parse_token(text: str, *, max_length: int = MAX_TOKEN_LENGTH) -> Token:
 
 def _malformed(description: str) -> TokenRefused:
     return TokenRefused(Reason.MALFORMED_TOKEN, description)
+
+
+# What a member is where it is something else than it must be; the value itself is the caller's.
+_JSON_TYPES = {
+    str: "a string",
+    int: "a number",
+    float: "a number",
+    bool: "true or false",
+    list: "an array",
+    dict: "an object",
+    type(None): "nothing",
+}
+
+
+def _mistyped(description: str, name: str, value: object, expected: str) -> TokenRefused:
+    """Return the refusal of a member that no copying damages so: whoever issues such tokens wrote it."""
+    received = f"{name}: {_JSON_TYPES[type(value)]}"
+    return TokenRefused(Reason.MALFORMED_TOKEN, description, received=received, expected=f"{name}: {expected}")
 
 
 def _decode_base64url(part: bytes, name: str) -> bytes:
@@ -155,7 +175,7 @@ def _check_critical(header: Mapping[str, Any]) -> None:
 def _read_algorithm(header: Mapping[str, Any]) -> str:
     algorithm = header.get("alg")
     if not isinstance(algorithm, str):
-        raise _malformed("The header of the token has no alg.")
+        raise _mistyped("The header of the token has no alg.", "alg", algorithm, "a string such as ES256")
     return normalize_algorithm(algorithm)
 
 
@@ -164,7 +184,8 @@ def _read_kid(header: Mapping[str, Any]) -> str | None:
         return None
     kid = header["kid"]
     if not isinstance(kid, str) or len(kid) > MAX_KID_LENGTH:
-        raise _malformed(f"The kid of the token is not a string of at most {MAX_KID_LENGTH} characters.")
+        expected = f"a string of at most {MAX_KID_LENGTH} characters"
+        raise _mistyped(f"The kid of the token is not {expected}.", "kid", kid, expected)
     return kid
 
 
@@ -179,7 +200,7 @@ def _read_typ(header: Mapping[str, Any]) -> str:
     typ = header["typ"]
     # A token that literally says "none" has a type, so it is not what stands for the absent one.
     if not isinstance(typ, str) or normalize_typ(typ) == "none":
-        raise _malformed("The typ of the token is not a media type.")
+        raise _mistyped("The typ of the token is not a media type.", "typ", typ, "a media type such as at+jwt")
     return normalize_typ(typ)
 
 
@@ -187,12 +208,13 @@ def _check_claim_types(claims: Mapping[str, Any]) -> None:
     """Refuse registered claims of a wrong type, which are never taken for absent (RFC 7519, section 4.1)."""
     for name in ("iss", "sub", "jti"):
         if name in claims and not isinstance(claims[name], str):
-            raise _malformed(f"The claim {name} is not a string.")
+            raise _mistyped(f"The claim {name} is not a string.", name, claims[name], "a string")
     for name in ("exp", "nbf", "iat"):
         if name in claims and not _is_numeric_date(claims[name]):
-            raise _malformed(f"The claim {name} is not a number of seconds.")
+            raise _mistyped(f"The claim {name} is not a number of seconds.", name, claims[name], _NUMERIC_DATE)
     if "aud" in claims and read_audiences(claims, "aud") is None:
-        raise _malformed("The claim aud is neither a string nor an array of strings.")
+        description = "The claim aud is neither a string nor an array of strings."
+        raise _mistyped(description, "aud", claims["aud"], "a string, or an array of strings")
 
 
 def _is_numeric_date(value: object) -> bool:

@@ -201,7 +201,7 @@ class RouteTable:
         place = self._tree.find(segments)
         match = self._default if place is None else _select_by_method(self._groups[place], method, segments)
         if match.access is Access.DENY:
-            raise RouteRefused(Reason.NO_ROUTE, "No route takes this path.")
+            raise RouteRefused(Reason.NO_ROUTE, "No route matches this path.")
         return match
 
 
@@ -210,11 +210,13 @@ def _select_by_method(group: tuple[Route, ...], method: str, segments: tuple[str
         if route.methods is None or method in route.methods:
             # Each rule has its own capture names, so the captures are its own too.
             return Match(route, route.access, route.pattern.match(segments) or {})
+    allowed = tuple(sorted({name for route in group for name in route.methods or ()}))
     raise RouteRefused(
         Reason.METHOD_NOT_ALLOWED,
-        "The route takes other methods.",
+        "This route does not allow the method.",
         received=method,
-        allowed_methods=sorted({name for route in group for name in route.methods or ()}),
+        expected=allowed,
+        allowed_methods=allowed,
     )
 
 
@@ -250,7 +252,7 @@ def _check_scopes(route: Route, scopes: tuple[str, ...]) -> None:
     needed = route.scopes if has_any else (*route.scopes, route.any_scope[0])
     raise AccessRefused(
         Reason.INSUFFICIENT_SCOPE,
-        "The token has not the scope that is needed here.",
+        "The token lacks the scope needed here.",
         received=scopes,
         expected=(*route.scopes, *route.any_scope),
         scopes=needed,

@@ -245,7 +245,7 @@ def _check_required(claims: Mapping[str, Any], provider: Provider) -> None:
         if not is_claim_met(value, requirement.values):
             raise TokenRefused(
                 Reason.CLAIM_MISMATCH,
-                f"The claim {requirement.path} has not the value that is required.",
+                f"The claim {requirement.path} does not have the required value.",
                 received=value,
                 expected=requirement.values,
             )

@@ -99,6 +99,7 @@ def test_tunnels_and_echoes_are_refused(method, target):
     refused = refuse(Reason.METHOD_NOT_ALLOWED, make_head(make_token(), target, method))
     assert "GET" in refused.allowed_methods
     assert not REFUSED_METHODS & set(refused.allowed_methods)
+    assert (refused.received, refused.expected) == (method, refused.allowed_methods)
 
 
 def test_two_hosts_are_refused():

@@ -312,6 +312,24 @@ def test_audiences_may_be_one_or_many(value):
     assert parse_token(join(payload=make_claims(aud=value))).claims["aud"] == value
 
 
+@pytest.mark.parametrize(
+    ("token", "received", "expected"),
+    [
+        (join(payload={"exp": "1700000000"}), "exp: a string", "exp: a JSON number of seconds since 1970"),
+        (join(payload={"aud": {}}), "aud: an object", "aud: a string, or an array"),
+        (join(payload={"iss": 1.5}), "iss: a number", "iss: a string"),
+        (join({"alg": None}), "alg: nothing", "alg: a string"),
+        (join({"alg": "ES256", "kid": True}), "kid: true or false", "kid: a string"),
+        (join({"alg": "ES256", "typ": []}), "typ: an array", "typ: a media type"),
+    ],
+)
+def test_a_wrong_type_says_both_sides(token, received, expected):
+    """No copying makes a number of a string: the issuer is to look for it, and learns the type but not the value."""
+    refused = refuse(token)
+    assert refused.received == received
+    assert refused.expected.startswith(expected)
+
+
 def test_other_claims_may_be_anything():
     """RFC 7519, section 4: claims that are not understood are ignored, here read exactly (7519-9)."""
     claims = make_claims(big=2**80, text="\u0000\ud800", nested={"a": [None, True, 1.5]})

@@ -150,6 +150,7 @@ def test_methods_of_a_path_are_final():
     assert find(table, "GET", "/a").access is Access.REQUIRED
     refused = refuse(table, "POST", "/a", Reason.METHOD_NOT_ALLOWED)
     assert refused.allowed_methods == ("GET", "HEAD")
+    assert (refused.received, refused.expected) == ("POST", ("GET", "HEAD"))
     assert refused.received == "POST"
     assert find(table, "POST", "/b").access is Access.PUBLIC
 
