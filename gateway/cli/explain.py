@@ -13,6 +13,7 @@ from gateway.cli.explain_json import build_document
 from gateway.cli.explain_text import render_text
 from gateway.cli.explanation import Situation, Verdict, build_explanation, read_token, verify_alone
 from gateway.cli.invocation import ExitCode, config_option, echo_json, find_config, output_option, read_environment
+from gateway.cli.remarks import list_remarks
 from gateway.cli.times import parse_time
 from gateway.cli.token_input import clean_token, read_token_argument
 from gateway.config.load import Loaded, load_config
@@ -40,14 +41,14 @@ class _Time(click.ParamType[float]):
 @click.command("explain")
 @click.argument("token")
 @click.option("--method", default="GET", metavar="METHOD", help="Method of the request; GET by default.")
-@click.option("--path", default="/", metavar="PATH", help="Path of the request, with its query; / by default.")
+@click.option("--path", metavar="PATH", help="Path of the request, with its query; / by default.")
 @click.option("--at", "now", type=_Time(), metavar="TIME", help="Decide as of then: RFC 3339 or epoch seconds.")
 @click.option("--offline", is_flag=True, help="Fetch nothing: take only keys in the file or in local files.")
 @output_option
 @config_option()
 @click.pass_context
 def command(
-    context: click.Context, token: str, method: str, path: str, now: float | None, *, offline: bool, output: str
+    context: click.Context, token: str, method: str, path: str | None, now: float | None, *, offline: bool, output: str
 ) -> None:
     """
     Say why a token is accepted or refused, check by check.
@@ -69,10 +70,21 @@ def command(
     at = time.time() if now is None else now
     keys = asyncio.run(_collect_keys(text, loaded.settings, at, is_offline=offline))
     places = _Places(loaded, config.name)
-    head = RequestHead(method, path, FieldSet([(b"Authorization", f"Bearer {text}".encode("utf-8", "replace"))]))
+    head = RequestHead(method, path or "/", FieldSet([(b"Authorization", f"Bearer {text}".encode("utf-8", "replace"))]))
     explanation = build_explanation(
-        Situation(head, text, loaded.settings.policy, keys.sets, at, places.locate, places.locate_route, keys.errors)
+        Situation(
+            head,
+            text,
+            loaded.settings.policy,
+            keys.sets,
+            at,
+            places.locate,
+            places.locate_route,
+            keys.errors,
+            has_path=path is not None,
+        )
     )
+    notes = (*notes, *list_remarks(explanation))
     if output == "json":
         echo_json(build_document(explanation, notes))
     else:

@@ -10,6 +10,7 @@ import click
 from gateway.cli.checks import Check
 from gateway.cli.explanation import CheckResult, Explanation, Result, Verdict
 from gateway.cli.near_misses import find_near_misses
+from gateway.cli.refusals import is_unsigned
 from gateway.cli.times import describe_times
 from gateway.core.claims import read_audiences, read_first_string, read_scopes
 from gateway.core.decision import Allow
@@ -64,7 +65,8 @@ def render_text(explanation: Explanation, notes: Sequence[str]) -> Iterator[str]
 def _render_token(token: Token, explanation: Explanation) -> Iterator[str]:
     kind = "no typ" if token.typ == "none" else _show(token.typ)
     key = "no kid" if token.kid is None else f"kid {_show(token.kid)}"
-    yield f"Token: {kind}, {_show(token.algorithm)}, {key}, {len(explanation.situation.text)} characters"
+    algorithm = "alg none" if is_unsigned(token) else _show(token.algorithm)
+    yield f"Token: {kind}, {algorithm}, {key}, {len(explanation.situation.text)} characters"
     summary = {
         "issuer": token.issuer,
         "subject": token.claims.get("sub"),

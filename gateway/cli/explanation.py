@@ -73,7 +73,7 @@ class Situation:
     All that a decision depends on, and where it stands in the file.
 
     ``keys`` has no entry for a provider whose keys could not be had; ``key_errors`` says why. ``now`` is in seconds
-    since the epoch.
+    since the epoch. ``has_path`` says whether the path of the request was named, or is the one by default.
     """
 
     head: RequestHead
@@ -84,6 +84,7 @@ class Situation:
     locate: Locate
     locate_route: Callable[[Route], str]
     key_errors: Mapping[str, str] = field(default_factory=dict)
+    has_path: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
 """
-What usually lies behind a refusal, and how to mend it: the last lines of ``explain``.
+What usually lies behind a refusal, and how to fix it: the last lines of ``explain``.
 
 Each function knows one kind of mistake, is given one refusal, and yields sentences. None of them decides anything.
 """
@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 
 from gateway.cli.explanation import Explanation
 from gateway.cli.near_names import find_audience, find_issuer
-from gateway.cli.refusals import ID_NOT_ACCESS, Case, is_id_token, list_cases
-from gateway.cli.times import describe_duration
+from gateway.cli.near_routes import find_route
+from gateway.cli.refusals import ID_NOT_ACCESS, Case, is_id_token, is_symmetric, is_unsigned, list_cases
+from gateway.cli.times import describe_duration, is_in_milliseconds
 from gateway.core.claims import read_audiences
-from gateway.core.errors import Reason
+from gateway.core.errors import GatewayError, Reason
 
 # A clock is rarely further off; a token that ended longer ago is just old.
 _CLOCK_SECONDS = 300
@@ -23,12 +24,14 @@ _GRAPH_AUDIENCES = frozenset({"00000003-0000-0000-c000-000000000000", "https://g
 
 
 def find_near_misses(explanation: Explanation) -> tuple[str, ...]:
-    """Return the likely causes of a refusal with their mends, the likeliest first; nothing for a request allowed."""
+    """Return the likely causes of a refusal with their remedies, the likeliest first; nothing for a request allowed."""
     error = explanation.error
     if error is None:
         return ()
+    if error.reason is Reason.NO_ROUTE:
+        return tuple(find_route(explanation))
     if explanation.token is None:
-        return tuple(_explain_unreadable(error.reason, explanation.situation.text))
+        return tuple(_explain_unreadable(error, explanation.situation.text))
     return tuple(hint for case in list_cases(explanation, error, explanation.token) for hint in _explain_case(case))
 
 
@@ -44,9 +47,12 @@ def _explain_case(case: Case) -> Iterator[str]:
 # --- texts that are no token ---------------------------------------------------------------------------------------
 
 
-def _explain_unreadable(reason: Reason, text: str) -> Iterator[str]:
+def _explain_unreadable(error: GatewayError, text: str) -> Iterator[str]:
+    reason = error.reason
     if reason is Reason.NOT_A_JWT and "." not in text:
         yield _OPAQUE
+    elif reason is Reason.MALFORMED_TOKEN and error.expected is not None:
+        yield f"No copying did this: the issuer wrote {error.received}. Let it write {error.expected}."
     elif reason is Reason.ENCRYPTED_TOKEN:
         yield "This is an encrypted token (JWE, five parts). Let the issuer sign access tokens for this API instead."
     elif reason in _DAMAGED:
@@ -64,7 +70,10 @@ _OPAQUE = (
 
 
 def _find_type(case: Case) -> Iterator[str]:
-    if is_id_token(case.token):
+    if is_unsigned(case.token) or is_symmetric(case.token):
+        # Whatever its type: to accept that would only lead to the next refusal.
+        yield from _find_algorithm(case)
+    elif is_id_token(case.token):
         yield ID_NOT_ACCESS
     elif case.token.typ in _OTHER_TYPES:
         yield f"Its type says that it is no access token ({case.token.typ}). Send the access token instead."
@@ -75,13 +84,13 @@ def _find_type(case: Case) -> Iterator[str]:
 
 def _find_algorithm(case: Case) -> Iterator[str]:
     algorithm = case.token.algorithm
-    if algorithm.startswith("HS"):
+    if is_symmetric(case.token):
         yield (
             f"{algorithm} signs with a shared secret, so whoever can check a token could make one: it is never "
             "accepted. Let the issuer sign this API's tokens with RS256, ES256, ES384 or EdDSA."
         )
-    elif algorithm.lower() == "none":
-        yield "The token is not signed at all. Such tokens are never accepted."
+    elif is_unsigned(case.token):
+        yield "The token is not signed at all (alg none). Such tokens are never accepted."
     else:
         yield f"If your issuer signs with {algorithm}, add it to algorithm at {case.where}."
 
@@ -119,6 +128,9 @@ def _find_expired(case: Case) -> Iterator[str]:
 
 def _find_early(case: Case) -> Iterator[str]:
     claim = "nbf" if case.error.reason is Reason.NOT_YET_VALID else "iat"
+    if is_in_milliseconds(case.token.claims[claim]):
+        # Said in a note already, and no clock is that far off.
+        return
     ahead = describe_duration(case.token.claims[claim] - case.explanation.situation.now)
     yield (
         f"Its {claim} is {ahead} ahead of this clock, so a clock is off: compare date -u here and on the issuer's "
@@ -180,11 +192,7 @@ def _find_organization(case: Case) -> Iterator[str]:
 
 
 def _find_method(case: Case) -> Iterator[str]:
-    yield f"The rules of this path name other methods only: {', '.join(case.error.allowed_methods)}."
-
-
-def _find_route(case: Case) -> Iterator[str]:
-    yield f"No rule under {case.explanation.situation.locate('routes')} takes this path, and default_access is deny."
+    yield f"The rules of this path allow other methods only: {', '.join(case.error.allowed_methods)}."
 
 
 def _find_requirement(case: Case) -> Iterator[str]:
@@ -208,7 +216,6 @@ _FINDERS: dict[Reason, Callable[[Case], Iterator[str]]] = {
     Reason.ID_TOKEN: _find_kind,
     Reason.KEYS_UNAVAILABLE: _find_unavailable,
     Reason.METHOD_NOT_ALLOWED: _find_method,
-    Reason.NO_ROUTE: _find_route,
     Reason.INSUFFICIENT_SCOPE: _find_scope,
     Reason.ORGANIZATION_MISMATCH: _find_organization,
     Reason.REQUIREMENT_NOT_MET: _find_requirement,

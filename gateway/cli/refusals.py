@@ -51,6 +51,16 @@ def locate(result: ProviderResult) -> str:
     return result.failed_check.where if result.failed_check else result.where
 
 
+def is_unsigned(token: Token) -> bool:
+    """Return whether a token says that it has no signature (RFC 7518, section 3.6)."""
+    return token.algorithm.lower() == "none"
+
+
+def is_symmetric(token: Token) -> bool:
+    """Return whether whoever can check a token could have made it (RFC 7518, section 3.2)."""
+    return token.algorithm.startswith("HS")
+
+
 def is_id_token(token: Token) -> bool:
     """Return whether a token looks like one for a client rather than for an API (OpenID Connect Core, section 2)."""
     if any(name in token.claims for name in ID_TOKEN_CLAIMS):

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
+# The year 5138 in seconds, and 1973 in milliseconds: no token is of either.
+_MILLISECONDS_FROM = 1e11
 
 
 def describe_duration(seconds: float) -> str:
@@ -44,6 +46,11 @@ def describe_times(claims: Mapping[str, Any], now: float) -> str:
         verb = "expires" if claims["exp"] > now else "expired"
         parts.append(f"{verb} {_describe_distance(claims['exp'], now)} ({describe_time(claims['exp'])})")
     return ", ".join(parts)
+
+
+def is_in_milliseconds(when: float) -> bool:
+    """Return whether a NumericDate is so large that somebody forgot to divide it (RFC 7519, section 2)."""
+    return when >= _MILLISECONDS_FROM
 
 
 def _describe_distance(when: float, now: float) -> str:

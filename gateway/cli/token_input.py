@@ -18,7 +18,7 @@ def read_token_argument(argument: str) -> str:
     Return the text that an argument stands for: itself, standard input for ``-``, a file for ``@file``.
 
     Raises:
-        click.UsageError: The file cannot be read, or there is no text.
+        click.UsageError: The file cannot be read, there is no text, or it is the name of a file.
     """
     if argument == "-":
         text = sys.stdin.buffer.read().decode("utf-8", "replace")
@@ -27,11 +27,21 @@ def read_token_argument(argument: str) -> str:
             text = Path(argument[1:]).read_text("utf-8", "replace")
         except OSError as error:
             raise click.UsageError(f"{argument[1:]} cannot be read: {error.strerror}.") from error
+    elif _is_file(argument):
+        raise click.UsageError(f"{argument} is a file: write @{argument} to take the token from it.")
     else:
         text = argument
     if not text.strip():
         raise click.UsageError("There is no token: give one as argument, on standard input (-), or in a file (@file).")
     return text
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except OSError:
+        # A token is longer than a name may be.
+        return False
 
 
 def clean_token(text: str) -> tuple[str, tuple[str, ...]]:

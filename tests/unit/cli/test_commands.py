@@ -11,6 +11,8 @@ from gateway.cli.group import _COMMANDS, cli
 from gateway.cli.init import STARTERS
 from gateway.config.load import parse_config
 
+from .conftest import sign
+
 HELP = [
     [],
     *([name] for name in _COMMANDS if name != "health"),
@@ -131,6 +133,34 @@ def test_explain_with_a_broken_file_could_not_find_out(run, folder):
     assert result.exit_code == 3
     assert result.stdout == ""
     assert "gateway.yaml:1:" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hints"),
+    [
+        ([], ["This is about GET /, as no request is named: name the one that was refused with --method and --path."]),
+        (["--path", "/"], []),
+        (["--path", "/nowhere"], []),
+        (
+            ["--path", "/orders/?page=2"],
+            [
+                (
+                    "Only the slash at the end differs: /orders?page=2 is matched by /orders (gateway.yaml:51). "
+                    "Ask for that path, or add a rule for this one."
+                )
+            ],
+        ),
+    ],
+)
+@pytest.mark.parametrize("token", ["opaque", sign({})])
+def test_explain_says_what_a_path_without_a_rule_lacks(run, folder, arguments, hints, token):
+    """Whatever the token: the request was not named, or the rule is there but for a slash."""
+    text = (folder / "gateway.yaml").read_text()
+    (folder / "gateway.yaml").write_text(f"{text}default_access: deny\n")
+    document = json.loads(run("explain", token, "--offline", "-o", "json", *arguments).stdout)
+    assert document["reason"] == "no_route"
+    first = "No rule under gateway.yaml:46 matches this path, and default_access is deny."
+    assert document["hints"] == [first, *hints]
 
 
 @pytest.mark.parametrize("time", ["tomorrow", "2027-13-01"])

@@ -72,13 +72,19 @@ CASES = {
     "other_method": (sign({}), ["--path", "/orders", "--method", "POST"], 1),
     "ambiguous_path": (sign({}), ["--path", "/public/../orders"], 1),
     "keys_not_at_hand": (sign({"iss": "https://remote.example"}), [], 3),
+    "expiry_in_quotes": (sign({"exp": str(NOW + 3360)}), [], 1),
+    "expiry_in_milliseconds": (sign({"exp": (NOW + 3360) * 1000}), [], 1),
+    "issued_in_milliseconds": (sign({"iat": (NOW - 240) * 1000}), [], 1),
+    "id_token_for_the_api": (sign({"nonce": "n", "at_hash": "h"}, typ="JWT"), [], 0),
+    "unsigned_of_another_type": (sign({"nonce": "n"}, alg="none", typ="x-access+jwt"), [], 1),
+    "hs256_of_another_type": (sign({}, alg="HS256", typ="x-access+jwt"), [], 1),
     "hostile_claims": (sign({"iss": "https://x\x1b[2Jy.example", "sub": "\u202eadmin"}), [], 1),
 }
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_explanation_is_as_agreed(run, name):
-    """The text names the provider, the check, both sides with their place in the file, and the mend."""
+    """The text names the provider, the check, both sides with their place in the file, and the remedy."""
     token, arguments, code = CASES[name]
     result = run("explain", "-", "--at", str(NOW), "--offline", *arguments, input=token)
     golden = GOLDEN / f"{name}.txt"

@@ -45,6 +45,20 @@ def test_token_is_read_from_a_file(tmp_path):
     assert read_token_argument(f"@{tmp_path}/token") == "aa.bb.cc\n"
 
 
+def test_a_file_without_its_sign_is_not_taken_for_a_token(tmp_path, monkeypatch):
+    """``explain good.jwt`` would be told that good.jwt is no JWT, which is true and of no help."""
+    monkeypatch.chdir(tmp_path)
+    assert read_token_argument("good.jwt") == "good.jwt"
+    (tmp_path / "good.jwt").write_text("aa.bb.cc\n")
+    with pytest.raises(click.UsageError, match="write @good"):
+        read_token_argument("good.jwt")
+
+
+def test_a_token_may_be_longer_than_a_name():
+    """The question whether there is such a file has no answer then."""
+    assert read_token_argument("a" * 5000) == "a" * 5000
+
+
 @pytest.mark.parametrize("argument", ["", " ", "@/nowhere/token"])
 def test_no_token_is_wrong_usage(argument):
     """Without a token there is nothing to explain."""
