@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import click
 
 from gateway.cli.invocation import ExitCode, config_option, echo_json, find_config, output_option, read_environment
+from gateway.config.files import find_unreadable
 from gateway.config.load import Loaded, load_config
-from gateway.config.problems import ConfigError, Problem
+from gateway.config.problems import ConfigError, Problem, Severity, take_strictly
 
 
 @click.command("check")
@@ -29,12 +31,9 @@ def command(context: click.Context, file: Path | None, *, strict: bool, output: 
       auth-gateway check --strict -o json
     """
     path = file or find_config(context)
-    loaded: Loaded | None = None
-    try:
-        loaded = load_config(path, read_environment(), strict=strict)
-        problems: Sequence[Problem] = loaded.warnings
-    except ConfigError as error:
-        problems = error.problems
+    loaded, problems = _load(path)
+    if strict and problems:
+        loaded, problems = None, take_strictly(problems)
     if output == "json":
         echo_json(_build_document(path, loaded, problems))
     else:
@@ -42,22 +41,32 @@ def command(context: click.Context, file: Path | None, *, strict: bool, output: 
     context.exit(ExitCode.NO if loaded is None else ExitCode.YES)
 
 
+def _load(path: Path) -> tuple[Loaded | None, Sequence[Problem]]:
+    """Return a file that can be used with what to be warned of, or one that cannot with all that is wrong with it."""
+    try:
+        loaded = load_config(path, read_environment())
+    except ConfigError as error:
+        return None, error.problems
+    problems = (*loaded.warnings, *find_unreadable(loaded))
+    return loaded, sorted(problems, key=lambda problem: (problem.line, problem.column))
+
+
 def _print_text(path: Path, loaded: Loaded | None, problems: Sequence[Problem]) -> None:
     for problem in problems:
         click.echo(problem.render(), err=True)
     if loaded is None:
-        click.echo(f"{path}: {_count(len(problems), 'mistake')}")
+        click.echo(f"{path}: {_count_by_severity(problems)}")
         return
-    for line in _summarize(path, loaded):
+    for line in _summarize(path, loaded, problems):
         click.echo(line)
 
 
-def _summarize(path: Path, loaded: Loaded) -> list[str]:
+def _summarize(path: Path, loaded: Loaded, warnings: Sequence[Problem]) -> list[str]:
     settings = loaded.settings
     policy = settings.policy
-    warnings = f", {_count(len(loaded.warnings), 'warning')}" if loaded.warnings else ""
+    counted = _count_by_severity(warnings)
     lines = [
-        f"{path}: good{warnings}",
+        f"{path}: good{counted and f', {counted}'}",
         f"  listen    {settings.listen}, admin {settings.admin}",
         f"  upstream  {loaded.config.upstream.url}",
     ]
@@ -66,6 +75,12 @@ def _summarize(path: Path, loaded: Loaded) -> list[str]:
         lines.append(f"  provider  {provider.name}: {', '.join(provider.issuers)} for {audiences}")
     lines.append(f"  routes    {len(loaded.config.routes) or 'none; every path needs a valid token'}")
     return lines
+
+
+def _count_by_severity(problems: Sequence[Problem]) -> str:
+    """Return ``2 mistakes, 1 warning``, without what there is none of."""
+    counts = Counter("mistake" if problem.severity is Severity.ERROR else "warning" for problem in problems)
+    return ", ".join(_count(counts[what], what) for what in ("mistake", "warning") if counts[what])
 
 
 def _count(number: int, what: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -40,9 +40,9 @@ class Loaded:
         return self.document.locate(*path)
 
 
-def load_config(path: str | Path, environ: Mapping[str, str], *, strict: bool = False) -> Loaded:
+def load_config(path: str | Path, environ: Mapping[str, str]) -> Loaded:
     """
-    Read a file and compile it; with ``strict`` warnings are errors.
+    Read a file and compile it.
 
     Raises:
         ConfigError: The file cannot be read or used; with all of its problems.
@@ -61,10 +61,10 @@ def load_config(path: str | Path, environ: Mapping[str, str], *, strict: bool = 
         line = octets.count(b"\n", 0, error.start) + 1
         message = "not UTF-8: save the file in that encoding"
         raise ConfigError([Problem(name, line, 1, Severity.ERROR, message)]) from error
-    return parse_config(text, name, environ, strict=strict)
+    return parse_config(text, name, environ)
 
 
-def parse_config(text: str, name: str, environ: Mapping[str, str], *, strict: bool = False) -> Loaded:
+def parse_config(text: str, name: str, environ: Mapping[str, str]) -> Loaded:
     """
     Compile the text of a file; ``name`` is its path, for messages and for the relative paths inside of it.
 
@@ -82,7 +82,7 @@ def parse_config(text: str, name: str, environ: Mapping[str, str], *, strict: bo
         findings += translated
         sound = select_sound(document.data, {*document.broken, *(finding.path for finding in translated)})
     findings += lint(sound)
-    problems = _collect(document, findings, strict=strict)
+    problems = _collect(document, findings)
     warnings = tuple(problem for problem in problems if problem.severity is Severity.WARNING)
     if file is None or len(warnings) < len(problems):
         raise ConfigError(problems)
@@ -91,7 +91,7 @@ def parse_config(text: str, name: str, environ: Mapping[str, str], *, strict: bo
     return Loaded(name, file, settings, warnings, document)
 
 
-def _collect(document: Document, findings: Iterable[Finding], *, strict: bool) -> list[Problem]:
+def _collect(document: Document, findings: Iterable[Finding]) -> list[Problem]:
     """Return all problems in the order of the file; where a value is broken, nothing more is said of it."""
     problems, seen = list(document.problems), set(document.broken)
     for finding in findings:
@@ -99,6 +99,5 @@ def _collect(document: Document, findings: Iterable[Finding], *, strict: bool) -
             continue
         # Keys that are missing are all found at the mapping around them, so only a key is done with.
         seen |= {finding.path} if finding.is_key else set()
-        problem = document.build_problem(finding)
-        problems.append(replace(problem, severity=Severity.ERROR) if strict else problem)
+        problems.append(document.build_problem(finding))
     return sorted(problems, key=lambda problem: (problem.line, problem.column))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 # What stays in the file, for reports are pasted into tickets: passwords and parameters of URLs, data: URIs, and the
@@ -71,6 +71,11 @@ class Problem:
         number = str(self.line)
         caret = " " * (column - 1) + "^"
         return f"{self}\n  {number} | {source}".rstrip() + f"\n  {' ' * len(number)} | {caret}"
+
+
+def take_strictly(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Return problems with every warning among them made an error."""
+    return tuple(replace(problem, severity=Severity.ERROR) for problem in problems)
 
 
 def _cut_source(source: str, column: int) -> tuple[str, int]:

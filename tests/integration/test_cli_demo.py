@@ -76,9 +76,10 @@ def test_lines_of_the_demo_work_when_pasted(tmp_path):
 def test_demo_says_that_its_port_is_taken(tmp_path):
     """A port that was asked for is not replaced by another one."""
     with socket.create_server(("127.0.0.1", 0)) as other:
-        answer = run_command("demo", "--once", "--port", str(other.getsockname()[1]), folder=tmp_path)
+        other_port = other.getsockname()[1]
+        answer = run_command("demo", "--once", "--port", str(other_port), folder=tmp_path)
     assert answer.returncode == 1
-    assert "The demo cannot start" in answer.stderr
+    assert f"The demo cannot start: port {other_port} is taken, name another one with --port" in answer.stderr
 
 
 def test_demo_takes_another_port_where_the_usual_one_is_taken():

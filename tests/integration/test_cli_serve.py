@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -90,6 +91,44 @@ def test_broken_file_never_listens(config):
     answer = run_command("serve", "-c", str(config), folder=config.parent)
     assert (answer.returncode, answer.stdout) == (1, "")
     assert answer.stderr.count(" error: ") >= 2
+
+
+@pytest.mark.parametrize("key", ["listen", "admin"])
+def test_address_that_is_taken_is_named(config, key):
+    """Which of the two, so that nobody looks for the other one."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        config.write_text(CONFIG.replace(f"{key}: 127.0.0.1:0", f"{key}: {address}"))
+        answer = run_command("serve", "-c", str(config), folder=config.parent)
+    assert answer.returncode == 1
+    assert f"the gateway cannot start: {key} {address} is taken" in answer.stdout
+
+
+def test_address_of_another_machine_is_named(config):
+    """TEST-NET-1 (RFC 5737) is nobody's."""
+    config.write_text(CONFIG.replace("listen: 127.0.0.1:0", "listen: 192.0.2.1:18080"))
+    answer = run_command("serve", "-c", str(config), folder=config.parent)
+    assert answer.returncode == 1
+    assert "the gateway cannot start: listen 192.0.2.1:18080 cannot assign requested address" in answer.stdout
+
+
+def test_certificate_that_is_not_there_is_named(config):
+    """OpenSSL says "no such file" and no name."""
+    config.with_name("server.key").write_text("")
+    config.write_text(f"{CONFIG}tls: {{certificate: server.pem, key: server.key}}\n")
+    answer = run_command("serve", "-c", str(config), folder=config.parent)
+    assert answer.returncode == 1
+    assert f"tls.certificate: {config.with_name('server.pem')}: no such file" in answer.stdout
+
+
+def test_certificate_that_is_none_is_named(config):
+    """A file that is there and holds something else leads to those that are looked at."""
+    config.with_name("server.pem").write_text("")
+    config.write_text(f"{CONFIG}tls: {{certificate: server.pem, key: server.pem}}\n")
+    answer = run_command("serve", "-c", str(config), folder=config.parent)
+    assert answer.returncode == 1
+    assert "the gateway cannot start: not usable for TLS" in answer.stdout
+    assert f"tls.certificate {config.with_name('server.pem')}" in answer.stdout
 
 
 def test_variables_come_from_the_environment_of_the_process(config):

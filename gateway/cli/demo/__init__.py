@@ -7,6 +7,7 @@ The parts also run by themselves, for a compose file: ``demo issuer``, ``demo ba
 from __future__ import annotations
 
 import asyncio
+import errno
 import sys
 import time
 
@@ -45,9 +46,11 @@ def command(context: click.Context, port: int | None, *, once: bool) -> None:
     level, form = read_log_options(context)
     output = configure_logging("warning" if once else level, form, sys.stderr)
     try:
-        is_good = asyncio.run(run_stage(choose_port(port, DEFAULT_PORT), output, is_once=once))
+        chosen = choose_port(port, DEFAULT_PORT)
+        is_good = asyncio.run(run_stage(chosen, output, is_once=once))
     except OSError as error:
-        raise click.ClickException(f"The demo cannot start: {error}") from error
+        why = f"port {chosen} is taken, name another one with --port" if error.errno == errno.EADDRINUSE else error
+        raise click.ClickException(f"The demo cannot start: {why}") from error
     finally:
         output.writer.flush()
     context.exit(ExitCode.YES if is_good else ExitCode.NO)

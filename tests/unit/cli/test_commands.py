@@ -115,6 +115,25 @@ def test_strict_takes_warnings_for_errors(run, folder):
     assert {problem["severity"] for problem in json.loads(strict.stdout)["problems"]} == {"error"}
 
 
+def test_check_counts_warnings_apart(run, folder):
+    """A doubt is no mistake, unless it was asked to be."""
+    text = (folder / "gateway.yaml").read_text().replace("https://remote.example", "http://remote.example")
+    (folder / "gateway.yaml").write_text(text.replace("methods: [GET]", "methods: [get]"))
+    assert run("check").stdout == "gateway.yaml: 1 mistake, 2 warnings\n"
+    assert run("check", "--strict").stdout == "gateway.yaml: 3 mistakes\n"
+    (folder / "gateway.yaml").write_text(text)
+    assert run("check").stdout.startswith("gateway.yaml: good, 2 warnings\n")
+
+
+def test_check_looks_for_the_files_that_are_named(run, folder):
+    """A path that is wrong is found before the start; the file may be another machine's, so it is a warning."""
+    (folder / "keys.json").unlink()
+    lenient, strict = run("check"), run("check", "--strict")
+    assert (lenient.exit_code, strict.exit_code) == (0, 1)
+    assert "gateway.yaml:10:11: warning: providers[0].jwks: keys.json: no such file" in lenient.stderr
+    assert strict.stdout == "gateway.yaml: 4 mistakes\n"
+
+
 def test_check_as_json(run, folder):
     """Programs get places and messages, good or not."""
     good = json.loads(run("check", "-o", "json").stdout)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from gateway.config.load import Loaded, parse_config
-from gateway.config.problems import ConfigError
+from gateway.config.problems import ConfigError, take_strictly
 
 HEAD = "version: 1\nupstream: http://backend:3000\n"
 PROVIDER = (
@@ -29,7 +29,10 @@ def load() -> Load:
     def load_text(
         text: str | None = None, *, tail: str = "", environ: Mapping[str, str] | None = None, strict: bool = False
     ) -> Loaded:
-        return parse_config(HEAD + PROVIDER + tail if text is None else text, "f.yaml", environ or {}, strict=strict)
+        loaded = parse_config(HEAD + PROVIDER + tail if text is None else text, "f.yaml", environ or {})
+        if strict and loaded.warnings:
+            raise ConfigError(take_strictly(loaded.warnings))
+        return loaded
 
     return load_text
 
