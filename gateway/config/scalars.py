@@ -17,6 +17,7 @@ _NUMBER = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _MAX_DURATION_SECONDS = 10 * 365 * 86400
 _SIZE = re.compile(r"([0-9]{1,15})(B|KiB|MiB|GiB)?")
+_OTHER_SIZE = re.compile(r"(?i)([1-9][0-9]{0,14}) ?([KMG])i?B?")
 _BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _FLAGS = {"true": True, "on": True, "yes": True, "1": True, "false": False, "off": False, "no": False, "0": False}
 
@@ -121,7 +122,7 @@ def parse_size(value: object) -> int:
         value = str(value)
     found = _SIZE.fullmatch(value) if isinstance(value, str) else None
     if not found or not int(found[1]):
-        raise ValueError("expected a size above 0 such as 16KiB, 1MiB or 512B")
+        raise ValueError(f"expected a size above 0 such as 16KiB, 1MiB or 512B{_suggest_size(value)}")
     return int(found[1]) * _BYTES[found[2] or "B"]
 
 
@@ -132,7 +133,14 @@ def parse_size_or_unlimited(value: object) -> int | None:
     try:
         return parse_size(value)
     except ValueError as error:
-        raise ValueError("expected a size above 0 such as 16KiB or 1MiB, or unlimited") from error
+        message = f"expected a size above 0 such as 16KiB or 1MiB, or unlimited{_suggest_size(value)}"
+        raise ValueError(message) from error
+
+
+def _suggest_size(value: object) -> str:
+    """Return how to write a size in units of 1000 or in other letters: which of the two was meant is not guessed."""
+    found = _OTHER_SIZE.fullmatch(value) if isinstance(value, str) else None
+    return f": write {found[1]}{found[2].upper()}iB" if found else ""
 
 
 def format_size(size: int | None) -> str:

@@ -47,6 +47,28 @@ def test_durations_end() -> None:
         parse_duration("99999999h")
 
 
+@pytest.mark.parametrize(
+    ("written", "suggested"),
+    [
+        ("1MB", "1MiB"),
+        ("16k", "16KiB"),
+        ("2 Gb", "2GiB"),
+        ("10mib", "10MiB"),
+        ("0MB", None),
+        ("1TB", None),
+        (True, None),
+    ],
+)
+def test_a_size_in_other_units_is_told_how_to_write_it(written: object, suggested: str | None) -> None:
+    """Whether MB are a thousand or 1024 is not guessed, but what to write is said."""
+    for parse in (parse_size, parse_size_or_unlimited):
+        with pytest.raises(ValueError, match="expected a size above 0") as caught:
+            parse(written)
+        assert str(caught.value).rpartition(": write ")[1:] == (
+            (": write ", suggested) if suggested else ("", str(caught.value))
+        )
+
+
 def test_a_limit_in_time_is_not_zero() -> None:
     """To many a library zero means for ever."""
     assert parse_positive_duration("1ms") == 0.001
