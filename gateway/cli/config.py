@@ -23,7 +23,7 @@ def command() -> None:
     """
 
 
-@command.command("show")
+@command.command("show", short_help="Print the configuration in effect, secrets masked.")
 @click.option("-o", "--output", type=click.Choice(["yaml", "json"]), default="yaml", help="YAML (the default) or JSON.")
 @config_option()
 @click.pass_context

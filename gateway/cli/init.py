@@ -6,7 +6,7 @@ from importlib.resources import files
 
 import click
 
-STARTERS = ("logto", "convex")
+STARTERS = ("logto", "convex", "other")
 
 
 @click.command("init")

@@ -69,9 +69,9 @@ def write_folder(folder: Path, now: int) -> Path:
     The file is that of the README but for the address of its keys: they are beside it, so no issuer is asked.
     """
     text = (ROOT / "config" / "logto.yaml").read_text("utf-8")
-    address = "jwks: ${LOGTO_ENDPOINT}/oidc/jwks"
-    assert address in text
-    (folder / "gateway.yaml").write_text(text.replace(address, "jwks: file:keys.json"))
+    text, count = re.subn(r"jwks: \$\{LOGTO_ENDPOINT:[^}]*\}/oidc/jwks", "jwks: file:keys.json", text)
+    assert count == 1
+    (folder / "gateway.yaml").write_text(text)
     (folder / "keys.json").write_text(json.dumps({"keys": [KEY.public]}))
     for name, changes in TOKENS.items():
         (folder / f"{name}.jwt").write_text(make_token(now, **changes) + "\n")
@@ -178,7 +178,7 @@ def run_gateway(folder: Path, backend: Backend, more: str = "") -> Iterator[Live
         ("listen: 0.0.0.0:8080", "listen: 127.0.0.1:0"),
         ("admin: 127.0.0.1:9090", "admin: 127.0.0.1:0"),
         ("upstream: http://backend:3000", f"upstream: {backend.url}"),
-        ("${LOGTO_ENDPOINT}", ENDPOINT),
+        ("${LOGTO_ENDPOINT:?the endpoint of your tenant, such as https://tenant.logto.app}", ENDPOINT),
     ]:
         assert written in text
         text = text.replace(written, used)

@@ -13,6 +13,7 @@ import yaml
 from click.testing import CliRunner
 
 from gateway.cli.group import cli
+from gateway.cli.init import STARTERS
 from gateway.config.document import parse_document
 from gateway.config.load import parse_config
 
@@ -210,12 +211,12 @@ def test_readme_begins_with_what_to_do():
     assert "docker compose up --build" in "\n".join(first_screen)
 
 
-@pytest.mark.parametrize("idp", ["logto", "convex"])
+@pytest.mark.parametrize("idp", STARTERS)
 def test_files_to_begin_with_are_good(folder, idp):
     """What ``init`` prints can be loaded as it is."""
     output, code = run_cli(f"auth-gateway init --idp {idp}", folder)
     assert code == 0
-    parse_config(output, "gateway.yaml", {})
+    parse_config(output, "gateway.yaml", VARIABLES)
 
 
 # --- links -----------------------------------------------------------------------------------------------------------

@@ -31,6 +31,12 @@ def test_help_fits_a_screen_and_shows_an_example(run, path):
     assert len(result.output.splitlines()) <= 40
 
 
+@pytest.mark.parametrize("group", [[], ["config"], ["demo"]], ids=lambda path: " ".join(path) or "group")
+def test_no_line_of_a_list_of_commands_is_cut(run, group):
+    """Half a sentence and three dots help nobody."""
+    assert "..." not in run(*group, "--help").output.partition("Commands:")[2]
+
+
 def test_group_says_of_each_command_what_it_says_of_itself():
     """The group's list is written by hand, so that help imports nothing; it must not drift."""
     context = cli.make_context("auth-gateway", ["version"])
@@ -224,7 +230,8 @@ def test_starter_is_a_good_file(run, idp):
     """What ``init`` prints can be served once the names are one's own; every key has its comment."""
     result = run("init", "--idp", idp)
     assert result.exit_code == 0
-    assert not parse_config(result.stdout, "gateway.yaml", {}).warnings
+    variables = {"LOGTO_ENDPOINT": "https://tenant.logto.app"}
+    assert not parse_config(result.stdout, "gateway.yaml", variables).warnings
     assert yaml.safe_load(result.stdout)["version"] == 1
 
 
