@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,25 @@ async def test_key_file_is_read_again(tmp_path: Path) -> None:
         path.write_text(json.dumps({"keys": [make_key("b")]}))
         await keyring.supply(NeedKeys("file", "b"))
         assert list_kids(keyring, "file") == {"b"}
+
+
+@in_loop
+async def test_key_file_is_not_watched(tmp_path: Path) -> None:
+    """A key taken out of a file serves until the ten minutes of a source without a lifetime, and until no reload."""
+    path, clock = tmp_path / "jwks.json", SteppedClock()
+    path.write_text(json.dumps({"keys": [make_key("a"), make_key("b")]}))
+    settings = KeySourceSettings("file", (), path=str(path))
+    async with open_keyring(settings, clock=clock) as keyring:
+        await load(keyring, "file")
+        path.write_text(json.dumps({"keys": [make_key("b")]}))
+        await keyring.reload([settings])
+        await clock.run(599)
+        assert list_kids(keyring, "file") == {"a", "b"}
+        await clock.run(2)
+        assert list_kids(keyring, "file") == {"b"}
+        path.write_text(json.dumps({"keys": [make_key("c")]}))
+        await keyring.reload([replace(settings, refresh_seconds=30)])
+        assert list_kids(keyring, "file") == {"c"}
 
 
 @in_loop
