@@ -354,7 +354,7 @@ def test_a_port_that_is_taken_is_not_shared(tmp_path, gateway):
     file.write_text(gateway.file.read_text().replace("listen: 127.0.0.1:0", f"listen: {gateway.listen}"))
     answer = run_command("serve", "-c", str(file), folder=tmp_path)
     assert answer.returncode == 1
-    assert "already in use" in answer.stdout
+    assert "is taken" in answer.stdout
 
 
 def test_workers_share_a_unix_socket(tmp_path, upstream):
