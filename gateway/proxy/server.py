@@ -240,11 +240,12 @@ class Gateway:
         )
 
     def _measure_life(self, allow: Allow) -> float | None:
-        if allow.verified is None:
+        end = allow.expires_at
+        if end is None or allow.verified is None:
             return None
         now, expiry = self._clock(), allow.verified.token.expires_at
         # Who was let in during the leeway has that, and no more.
-        return (expiry if now < expiry else expiry + allow.verified.provider.leeway_seconds) - now
+        return (expiry if now < expiry else end) - now
 
     # --- refusals ----------------------------------------------------------------------------------------------------
 
