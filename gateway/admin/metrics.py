@@ -10,8 +10,8 @@ A ``Metrics`` belongs to one process and one thread. ``merge`` sums the snapshot
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections import defaultdict
+from bisect import bisect_right
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Literal
@@ -21,6 +21,9 @@ from typing import Literal
 Snapshot = dict[str, list[tuple[tuple[str, ...], tuple[float, ...]]]]
 
 Decision = Literal["allow", "deny", "error"]
+# The provider's name in the file, None where no token was looked at or no provider's issuer fits; the decision, None
+# where the client left before, "error" for one that could not be made, as without keys; the word of a ``Reason``.
+Outcome = tuple[str | None, Decision | None, str | None]
 StreamKind = Literal["sse", "websocket"]
 
 # RFC 9110, section 9.1; RFC 5789
@@ -40,6 +43,9 @@ BOUNDS: Mapping[str, tuple[float, ...]] = MappingProxyType(
         "token_verify_duration_seconds": _VERIFY_BOUNDS,
     }
 )
+# So many requests are observed before their durations are sorted.
+_MAX_UNSETTLED = 1024
+
 # What is no sum: good only where every process says so, and keys as whoever knows them worst has them.
 _MERGED_BY: Mapping[str, Callable[[float, float], float]] = MappingProxyType(
     {
@@ -52,23 +58,39 @@ _MERGED_BY: Mapping[str, Callable[[float, float], float]] = MappingProxyType(
 
 
 class Histogram:
-    """Counts durations in seconds by fixed bounds."""
+    """
+    Counts durations in seconds by fixed bounds.
 
-    __slots__ = ("_bounds", "_counts", "_sum")
+    ``observe`` only appends: whoever counts often calls ``settle`` now and then, and C sorts a thousand at a time into
+    their buckets for what ten would cost one by one.
+    """
+
+    __slots__ = ("_bounds", "_counts", "_pending", "_sum", "observe")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self._bounds = bounds
         self._counts = [0] * (len(bounds) + 1)
         self._sum = 0.0
+        self._pending: list[float] = []
+        self.observe = self._pending.append
 
-    def observe(self, seconds: float) -> None:
-        """Count one duration."""
-        self._counts[bisect_left(self._bounds, seconds)] += 1
-        self._sum += seconds
+    def settle(self) -> None:
+        """Sort what was observed into its buckets."""
+        pending = self._pending
+        pending.sort()
+        begin = 0
+        for bucket, bound in enumerate(self._bounds):
+            end = bisect_right(pending, bound)
+            self._counts[bucket] += end - begin
+            begin = end
+        self._counts[-1] += len(pending) - begin
+        self._sum += sum(pending)
+        pending.clear()
 
     @property
     def numbers(self) -> tuple[float, ...]:
         """The count of each bucket, then the sum."""
+        self.settle()
         return (*self._counts, self._sum)
 
 
@@ -81,7 +103,6 @@ class Metrics:
 
     __slots__ = (
         "_config_reloads",
-        "_decisions",
         "_duration",
         "_is_config_good",
         "_jwks_fetches",
@@ -89,6 +110,7 @@ class Metrics:
         "_requests",
         "_stream_closes",
         "_streams_active",
+        "_unsettled",
         "_upstream_duration",
         "_upstream_errors",
         "_verify_durations",
@@ -99,8 +121,7 @@ class Metrics:
     )
 
     def __init__(self) -> None:
-        self._requests: defaultdict[tuple[str, int, str], int] = defaultdict(int)
-        self._decisions: defaultdict[tuple[str, str, str], int] = defaultdict(int)
+        self._requests: defaultdict[tuple[str, int, str, Outcome], int] = defaultdict(int)
         self._upstream_errors: defaultdict[tuple[str], int] = defaultdict(int)
         self._stream_closes: defaultdict[tuple[str], int] = defaultdict(int)
         self._streams_active: dict[tuple[str], int] = {("sse",): 0, ("websocket",): 0}
@@ -111,6 +132,7 @@ class Metrics:
         self._overhead = Histogram(BOUNDS["overhead_seconds"])
         self._upstream_duration = Histogram(BOUNDS["upstream_duration_seconds"])
         self._verify_durations: dict[str, Histogram] = {}
+        self._unsettled = 0
         self.requests_in_flight = 0
         self.token_cache_requests = 0
         self.token_cache_hits = 0
@@ -121,6 +143,7 @@ class Metrics:
         method: str,
         code: int,
         route: str,
+        outcome: Outcome,
         duration_seconds: float,
         overhead_seconds: float,
         upstream_seconds: float | None = None,
@@ -132,20 +155,19 @@ class Metrics:
         refused before. Of a stream the durations end with the head of its answer: an hour of events is not an hour's
         latency. ``upstream_seconds`` None is for a request that never got to the upstream.
         """
-        self._requests[method if method in METHODS else OTHER_METHOD, code, route] += 1
+        self._requests[method if method in METHODS else OTHER_METHOD, code, route, outcome] += 1
         self._duration.observe(duration_seconds)
         self._overhead.observe(overhead_seconds)
         if upstream_seconds is not None:
             self._upstream_duration.observe(upstream_seconds)
+        self._unsettled += 1
+        if self._unsettled >= _MAX_UNSETTLED:
+            self._settle()
 
-    def count_decision(self, provider: str | None, decision: Decision, reason: str | None = None) -> None:
-        """
-        Count one decision.
-
-        ``provider`` is its name in the file, None where no token was looked at or no provider's issuer fits; ``reason``
-        is the word of a ``Reason``, None for none. ``error`` is a decision that could not be made, as without keys.
-        """
-        self._decisions[provider or "", decision, reason or ""] += 1
+    def _settle(self) -> None:
+        self._unsettled = 0
+        for histogram in (self._duration, self._overhead, self._upstream_duration, *self._verify_durations.values()):
+            histogram.settle()
 
     def observe_verify(self, algorithm: str, seconds: float) -> None:
         """Count one signature check; ``algorithm`` is one that a provider of the file accepts."""
@@ -178,13 +200,19 @@ class Metrics:
 
     def snapshot(self, lost_log_lines: int = 0) -> Snapshot:
         """Return all numbers as plain values, fit for JSON and for another process."""
+        requests: Counter[tuple[str, ...]] = Counter()
+        decisions: Counter[tuple[str, ...]] = Counter()
+        for (method, code, route, (provider, decision, reason)), number in self._requests.items():
+            requests[method, str(code), route] += number
+            if decision is not None:
+                decisions[provider or "", decision, reason or ""] += number
         return {
-            "requests_total": [((m, str(code), route), (n,)) for (m, code, route), n in self._requests.items()],
+            "requests_total": _list_rows(requests.items()),
             "request_duration_seconds": [((), self._duration.numbers)],
             "overhead_seconds": [((), self._overhead.numbers)],
             "upstream_duration_seconds": [((), self._upstream_duration.numbers)],
             "requests_in_flight": [((), (self.requests_in_flight,))],
-            "decisions_total": _list_rows(self._decisions.items()),
+            "decisions_total": _list_rows(decisions.items()),
             "token_verify_duration_seconds": [((alg,), h.numbers) for alg, h in self._verify_durations.items()],
             "token_cache_requests_total": [((), (self.token_cache_requests,))],
             "token_cache_hits_total": [((), (self.token_cache_hits,))],

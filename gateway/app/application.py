@@ -25,9 +25,11 @@ from gateway.config.settings import ListenAddress, Settings
 from gateway.core.proofs import ProofCache
 from gateway.providers.keyring import Keyring
 from gateway.proxy.listener import ClientServer
+from gateway.proxy.plain import PlainReader
 from gateway.proxy.pool import UpstreamPool
 from gateway.proxy.request_head import RequestRewriter
-from gateway.proxy.server import Gateway, Runtime
+from gateway.proxy.runtime import Runtime
+from gateway.proxy.server import Gateway
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +126,8 @@ class Application:
     def _build_runtime(self, settings: Settings, pool: UpstreamPool) -> Runtime:
         rewriter = RequestRewriter(settings.policy)
         proofs = ProofCache(settings.limits.cached_tokens)
-        return Runtime(settings, rewriter, pool, self._keyring.sets, self._keyring.supply, proofs)
+        plain = PlainReader(rewriter, settings.limits)
+        return Runtime(settings, rewriter, pool, self._keyring.sets, self._keyring.supply, proofs, plain)
 
     async def _close_pools(self) -> None:
         await asyncio.gather(*(pool.close() for pool in self._pools))

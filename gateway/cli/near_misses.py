@@ -120,7 +120,7 @@ def _find_signature(case: Case) -> Iterator[str]:
 
 
 def _find_expired(case: Case) -> Iterator[str]:
-    late = case.explanation.situation.now - case.token.expires_at
+    late = case.explanation.situation.now - (case.token.exp or 0.0)
     yield f"It expired {describe_duration(late)} ago: get a new token; clients refresh theirs before exp."
     if late < _CLOCK_SECONDS:
         yield "If it should still be valid, a clock is off: compare date -u here and on the issuer's host."

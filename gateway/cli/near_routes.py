@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gateway.cli.explanation import Explanation, Situation
-from gateway.core.decision import match_route
+from gateway.core.decision import RequestHead, match_route
 from gateway.core.errors import GatewayError
 from gateway.core.routes import Match
 
@@ -33,6 +33,6 @@ def _swap_slash(target: str) -> str:
 
 def _match(target: str, situation: Situation) -> Match | None:
     try:
-        return match_route(situation.head._replace(target=target), situation.policy)[1]
+        return match_route(RequestHead(situation.head.method, target, situation.head.fields), situation.policy)[1]
     except GatewayError:
         return None

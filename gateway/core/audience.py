@@ -9,7 +9,7 @@ code point, case-sensitively.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,6 @@ import re2
 
 _WILDCARD = re.compile(r"\*|\{([^{}]*)\}")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-_RUN = "[^:/]+"
 
 
 class PatternError(ValueError):
@@ -30,6 +29,11 @@ class AudiencePattern:
 
     text: str
     _regex: Any = field(default=None, repr=False, compare=False)
+
+    @property
+    def is_literal(self) -> bool:
+        """Whether this is the text of the one audience that it matches."""
+        return self._regex is None
 
     def match(self, value: str) -> Mapping[str, str] | None:
         """Return what the pattern captures from one audience, or None where the audience does not match."""
@@ -51,16 +55,18 @@ def parse_audience_pattern(text: str) -> AudiencePattern:
         PatternError: No literal text, two wildcards side by side, or a bad or repeated capture name.
     """
     _check_encodable(text)
+    wildcards = list(_WILDCARD.finditer(text))
+    engine = _ENGINES[len(wildcards) == 1]
     pieces: list[str] = []
     names: set[str] = set()
     position = 0
     literal = ""
-    for wildcard in _WILDCARD.finditer(text):
+    for wildcard in wildcards:
         literal += (between := text[position : wildcard.start()])
         # Side by side, it would be arbitrary which of the two takes what.
         if pieces and not between:
             raise PatternError("two wildcards need literal text between them")
-        pieces += [re2.escape(between), _build_run(wildcard[1], names)]
+        pieces += [engine.escape(between), _build_run(wildcard[1], names, engine.run)]
         position = wildcard.end()
     literal += (rest := text[position:])
     if "{" in literal or "}" in literal:
@@ -69,18 +75,18 @@ def parse_audience_pattern(text: str) -> AudiencePattern:
         raise PatternError("a pattern without literal text accepts every audience; write what yours begins with")
     if not pieces:
         return AudiencePattern(text)
-    return AudiencePattern(text, _compile("".join([*pieces, re2.escape(rest)])))
+    return AudiencePattern(text, engine.compile("".join([*pieces, engine.escape(rest)])))
 
 
-def _build_run(name: str | None, names: set[str]) -> str:
+def _build_run(name: str | None, names: set[str], run: str) -> str:
     if name is None:
-        return _RUN
+        return run
     if not _NAME.fullmatch(name):
         raise PatternError(f"{name!r} is not a capture name; use lower-case letters, digits and _")
     if name in names:
         raise PatternError(f"{{{name}}} is captured twice")
     names.add(name)
-    return f"(?P<{name}>{_RUN})"
+    return f"(?P<{name}>{run})"
 
 
 def parse_audience_regex(expression: str) -> AudiencePattern:
@@ -112,6 +118,20 @@ def _compile(expression: str) -> Any:
     except re2.error as error:
         why = str(error.args[0], "utf-8", "replace")
         raise PatternError(f"not a regular expression that RE2 accepts: {why}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Engine:
+    """What matches patterns; ``run`` is a wildcard in its words, without lone surrogates, which are no text."""
+
+    escape: Callable[[str], str]
+    compile: Callable[[str], Any]
+    run: str
+
+
+# Where there is one wildcard, there is one way to match, and Python's engine is as linear as RE2, each call of which
+# costs ten times as much. With several wildcards it would try all ways in which they can share the text.
+_ENGINES = {False: _Engine(re2.escape, _compile, "[^:/]+"), True: _Engine(re.escape, re.compile, "[^:/\ud800-\udfff]+")}
 
 
 @dataclass(frozen=True, slots=True)

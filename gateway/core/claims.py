@@ -23,6 +23,8 @@ def find_claim(claims: Mapping[str, Any], path: str) -> Any:
     """Return the claim of that very name, else the one that the dotted path leads to, else None."""
     if path in claims:
         return claims[path]
+    if "." not in path:
+        return None
     value: Any = claims
     for name in path.split("."):
         if not isinstance(value, Mapping) or name not in value:
@@ -43,18 +45,23 @@ def read_audiences(claims: Mapping[str, Any], claim: str) -> tuple[str, ...] | N
 
 def read_scopes(claims: Mapping[str, Any], names: tuple[str, ...]) -> tuple[str, ...]:
     """Return the scopes of a token: strings split on spaces, arrays, or the keys of objects, without repetition."""
-    scopes: dict[str, None] = {}
+    found: list[str] = []
     for name in names:
         value = find_claim(claims, name)
-        members = value.split(" ") if isinstance(value, str) else value if isinstance(value, list | dict) else ()
-        scopes.update((scope, None) for scope in members if isinstance(scope, str) and scope)
-    return tuple(scopes)
+        if isinstance(value, str):
+            found += value.split(" ")
+        elif isinstance(value, list | dict):
+            found += [member for member in value if isinstance(member, str)]
+    return tuple(filter(None, dict.fromkeys(found)))
 
 
 def read_first_string(claims: Mapping[str, Any], paths: tuple[str, ...]) -> str | None:
     """Return the first of these claims that is a non-empty string."""
-    values = (find_claim(claims, path) for path in paths)
-    return next((value for value in values if isinstance(value, str) and value), None)
+    for path in paths:
+        value = find_claim(claims, path)
+        if isinstance(value, str) and value:
+            return value
+    return None
 
 
 def is_claim_met(value: Any, accepted: tuple[Any, ...] | None) -> bool:

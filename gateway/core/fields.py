@@ -46,35 +46,42 @@ def fold_name(name: bytes) -> bytes:
 
 class FieldSet:
     """
-    The header fields of one request: ``pairs`` as received, and their values by name.
+    The header fields of one request: the values, in order, of those that the gateway itself reads.
 
-    Indexed once, because a request is asked for a dozen names on its way. ``size`` counts the octets of names and
-    values.
+    Most fields are only passed on, so that they are not indexed; ``values`` looks for any name.
     """
 
-    __slots__ = ("_values", "pairs", "size")
+    # Here and not in __init__, as a request has few of them.
+    authorization: tuple[bytes, ...] = ()
+    connection: tuple[bytes, ...] = ()
+    content_length: tuple[bytes, ...] = ()
+    expect: tuple[bytes, ...] = ()
+    forwarded: tuple[bytes, ...] = ()
+    host: tuple[bytes, ...] = ()
+    sec_websocket_key: tuple[bytes, ...] = ()
+    sec_websocket_version: tuple[bytes, ...] = ()
+    traceparent: tuple[bytes, ...] = ()
+    transfer_encoding: tuple[bytes, ...] = ()
+    upgrade: tuple[bytes, ...] = ()
+    x_forwarded_for: tuple[bytes, ...] = ()
+    x_forwarded_host: tuple[bytes, ...] = ()
+    x_forwarded_proto: tuple[bytes, ...] = ()
+    x_request_id: tuple[bytes, ...] = ()
 
-    def __init__(self, pairs: Fields) -> None:
+    def __init__(self, pairs: Fields = ()) -> None:
         self.pairs = pairs
-        values: dict[bytes, list[bytes]] = {}
-        size = 0
         for name, value in pairs:
-            size += len(name) + len(value)
-            key = name.lower()
-            if key in values:
-                values[key].append(value)
-            else:
-                values[key] = [value]
-        self.size = size
-        self._values = values
+            attribute = INDEXED.get(name.lower())
+            if attribute is not None:
+                setattr(self, attribute, (*getattr(self, attribute), value))
 
-    def has_any(self, names: frozenset[bytes]) -> bool:
-        """Return whether a field has one of these (lower-case) names."""
-        return not names.isdisjoint(self._values)
-
-    def values(self, name: bytes) -> Sequence[bytes]:
+    def values(self, name: bytes) -> list[bytes]:
         """Return the values of all fields of that (lower-case) name, in order."""
-        return self._values.get(name, ())
+        return select_values(self.pairs, name)
+
+
+# The attribute of each name that has one.
+INDEXED = {attribute.replace("_", "-").encode("ascii"): attribute for attribute in FieldSet.__annotations__}
 
 
 def select_values(fields: Fields, name: bytes) -> list[bytes]:
@@ -85,6 +92,30 @@ def select_values(fields: Fields, name: bytes) -> list[bytes]:
 def split_list(values: Iterable[bytes]) -> list[bytes]:
     """Return the elements of a comma-separated field, lower-cased, empty ones left out (RFC 9110, section 5.6.1)."""
     return [element for value in values for part in value.split(b",") if (element := part.strip(b" \t").lower())]
+
+
+def build_name_pattern(names: Iterable[bytes]) -> bytes:
+    """
+    Return an expression that finds, in a header whose lines each stand behind a CR LF, the fields of these names.
+
+    It matches the CR LF, the name in any case, as a group, and the colon. The names are lower-case expressions.
+    """
+    names = sorted(names)
+    first = sorted({name[:1] for name in names})
+    # With what a name may begin with, most lines are passed over at their first octet; an expression begins with any.
+    ahead = b"(?=[%b])" % b"".join(octet + octet.upper() for octet in first) if all(map(bytes.isalnum, first)) else b""
+    return rb"\r\n%b((?i:%b)):" % (ahead, b"|".join(names))
+
+
+def build_lines(fields: Fields) -> bytes:
+    """Return fields as they stand in a message, each line with its end."""
+    return b"".join([b"%b: %b\r\n" % field for field in fields])
+
+
+def split_lines(lines: bytes) -> tuple[Field, ...]:
+    """Return the fields that were built into these lines."""
+    parts = (line.partition(b": ") for line in lines.split(b"\r\n") if line)
+    return tuple((name, value) for name, _, value in parts)
 
 
 def build_forwarded_node(address: str) -> str:

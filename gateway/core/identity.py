@@ -51,6 +51,8 @@ _OIDC_DROPPED = _CUSTOM_DROPPED | frozenset(
 )
 _OIDC_STANDARD = frozenset(_OIDC_RENAMED) | {"address", "middle_name"}
 
+# Made once: json.dumps makes one a call.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 _VISIBLE_ASCII = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
 
 
@@ -76,6 +78,9 @@ class IdentitySettings:
         return frozenset(map(fold_name, [self.header, *(name for name, _ in self.headers)]))
 
 
+_ONLY_OURS = IdentitySettings(include=frozenset())
+
+
 def build_identity(verified: VerifiedToken, settings: IdentitySettings) -> dict[str, Any]:
     """Return the identity of a caller as a JSON object."""
     claims = verified.token.claims
@@ -93,6 +98,13 @@ def build_identity(verified: VerifiedToken, settings: IdentitySettings) -> dict[
     if verified.organization is not None:
         identity["organization"] = verified.organization
     return identity
+
+
+def find_member(verified: VerifiedToken, name: str) -> Any:
+    """Return what an identity has under a name: ours mean what was resolved, whatever the token's own claims say."""
+    if name not in RESERVED_NAMES:
+        return find_claim(verified.token.claims, name)
+    return build_identity(verified, _ONLY_OURS).get(name)
 
 
 def _is_carried(name: str, settings: IdentitySettings) -> bool:
@@ -162,7 +174,8 @@ def build_identity_fields(identity: Mapping[str, Any] | None, settings: Identity
         if text:
             fields.append((name, text.encode("ascii")))
     for name, value in fields:
-        if len(value) > settings.max_size_bytes:
+        # That nobody is known can always be said.
+        if identity is not None and len(value) > settings.max_size_bytes:
             raise RequestRefused(
                 Reason.IDENTITY_TOO_LARGE,
                 "The identity is too large to be sent to the upstream.",
@@ -175,7 +188,7 @@ def build_identity_fields(identity: Mapping[str, Any] | None, settings: Identity
 def _build_json(value: object) -> bytes:
     """Return compact JSON in visible ASCII and spaces, so that it is one field value to every parser."""
     try:
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = _ENCODER.encode(value)
         octets = text.encode("utf-8")
     except UnicodeEncodeError as error:
         # A lone surrogate: writers drop or replace it, and "ad\ud800min" arrives as "admin".

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from joserfc.errors import JoseError
@@ -78,6 +79,21 @@ class KeySet:
     keys: tuple[VerificationKey, ...]
     skipped: tuple[SkippedKey, ...]
     generation: bytes
+    # The keys by algorithm, and by algorithm and ``kid``.
+    _candidates: Mapping[tuple[str, str | None], tuple[VerificationKey, ...]] = field(
+        init=False, repr=False, compare=False
+    )
+    _kids: frozenset[str | None] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Make ready what each new token asks for."""
+        candidates: dict[tuple[str, str | None], tuple[VerificationKey, ...]] = {}
+        for key in self.keys:
+            for algorithm in key.algorithms:
+                for kid in {key.kid, None}:
+                    candidates[algorithm, kid] = (*candidates.get((algorithm, kid), ()), key)[:MAX_CANDIDATES]
+        object.__setattr__(self, "_candidates", MappingProxyType(candidates))
+        object.__setattr__(self, "_kids", frozenset(key.kid for key in self.keys))
 
     def select_candidates(self, algorithm: str, kid: str | None) -> tuple[VerificationKey, ...]:
         """
@@ -86,12 +102,11 @@ class KeySet:
         A ``kid`` is compared by code point and never looked up elsewhere; several keys may share one. Without a
         ``kid``, every key that fits the algorithm, at most four.
         """
-        fitting = (key for key in self.keys if algorithm in key.algorithms and kid in (None, key.kid))
-        return tuple(fitting)[:MAX_CANDIDATES]
+        return self._candidates.get((algorithm, kid), ())
 
     def has_kid(self, kid: str) -> bool:
         """Return whether a usable key of the set has this ``kid``."""
-        return any(key.kid == kid for key in self.keys)
+        return kid in self._kids
 
 
 def normalize_algorithm(name: str) -> str:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from types import MappingProxyType
 
-from gateway.core.identity import IdentitySettings
+from gateway.core.fields import build_lines
+from gateway.core.identity import IdentitySettings, build_identity_fields
 from gateway.core.jwt import MAX_TOKEN_LENGTH
 from gateway.core.routes import RouteTable
 from gateway.core.tokens import Provider, normalize_issuer
@@ -51,15 +52,21 @@ class Policy:
     max_token_length: int = MAX_TOKEN_LENGTH
     error_detail: str = "reason"
     realm: str = "auth-gateway"
+    # Whether the path decides anything: which rule applies, or, below a base path, what is reached. Dot segments would
+    # lead out of it.
+    has_decisive_path: bool = field(init=False, repr=False, compare=False)
+    anonymous_lines: bytes = field(init=False, repr=False, compare=False)
     _by_issuer: Mapping[str, tuple[Provider, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Index the providers by issuer, so that a thousand of them cost as little as one."""
+        """Make ready what each request asks for; by issuer, a thousand providers cost as little as one."""
         index: dict[str, tuple[Provider, ...]] = {}
         for provider in self.providers:
             for issuer in dict.fromkeys(map(normalize_issuer, provider.issuers)):
                 index[issuer] = (*index.get(issuer, ()), provider)
         object.__setattr__(self, "_by_issuer", MappingProxyType(index))
+        object.__setattr__(self, "has_decisive_path", bool(self.routes or self.forwarding.base_path))
+        object.__setattr__(self, "anonymous_lines", build_lines(build_identity_fields(None, self.identity)))
 
     def select_providers(self, issuer: str) -> tuple[Provider, ...]:
         """Return the providers whose tokens this issuer signs, in file order."""

@@ -1,5 +1,5 @@
 """
-What was proven of a token before: its structure and its signature, and the identity that follows from them.
+What was proven of a token before: its structure and its signature, and what was read and built of it.
 
 A token is known by the hash of its whole text, and believed only with the very set of keys that proved it: when the
 set changes, everything is proven anew. What changes with time is never here: times and audience are checked on each
@@ -8,80 +8,65 @@ request, and the rules of the route are the request's own.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from hashlib import sha256
+from typing import NamedTuple
 
-from cachetools import LRUCache
+from cachetools import FIFOCache
 
-from gateway.core.fields import Field
 from gateway.core.jwks import KeySet
-from gateway.core.jwt import Token
-from gateway.core.tokens import Provider, VerifiedToken
+from gateway.core.tokens import VerifiedToken
 
 # Envoy's bound. A longer token is rare, and a few of them would weigh as much as all others.
 MAX_CACHED_LENGTH = 4096
 DEFAULT_MAX_TOKENS = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """A verified token with the identity and the header fields that were built of it, once."""
+class Proof(NamedTuple):
+    """A token that was accepted, the keys by which its signature held, and the ready lines of its identity."""
 
     verified: VerifiedToken
-    identity: Mapping[str, Any]
-    fields: tuple[Field, ...]
-
-
-@dataclass(slots=True)
-class KnownToken:
-    """
-    One token, the providers that it may be of, and what each of them has made of it.
-
-    ``proven`` maps a provider's name to the set of keys by which the signature held.
-    """
-
-    token: Token
-    providers: tuple[Provider, ...]
-    proven: dict[str, KeySet] = field(default_factory=dict)
-    accepted: dict[str, Accepted] = field(default_factory=dict)
+    keys: KeySet
+    lines: bytes
 
 
 class ProofCache:
     """
-    The tokens that were proven last, by one policy; a new policy begins with an empty one.
+    The proofs of one policy, as many as fit; a new policy begins with an empty cache.
 
-    The counters are plain attributes for whoever shows them.
+    The first that came is the first that goes: so a hit writes nothing, and one among many costs as little as one among
+    few. The counters are plain attributes for whoever shows them.
     """
 
-    __slots__ = ("_known", "evictions", "hits", "requests")
+    __slots__ = ("_proofs", "evictions", "hits", "requests")
 
     def __init__(self, max_tokens: int = DEFAULT_MAX_TOKENS) -> None:
-        self._known: LRUCache[bytes, KnownToken] = LRUCache(max_tokens)
+        self._proofs: FIFOCache[bytes, Proof] = FIFOCache(max_tokens)
         self.requests = 0
         self.hits = 0
         self.evictions = 0
 
-    def find(self, text: str) -> KnownToken | None:
-        """Return what is known of a token."""
+    def find(self, name: bytes) -> Proof | None:
+        """Return what was proven of a token of that name."""
         self.requests += 1
         try:
-            known = self._known[_hash(text)]
+            proof = self._proofs[name]
         except KeyError:
             return None
         self.hits += 1
-        return known
+        return proof
 
-    def keep(self, text: str, known: KnownToken) -> None:
-        """Keep a token that was proven; one that was not must not push out those that were."""
-        if not known.proven or len(text) > MAX_CACHED_LENGTH:
-            return
-        if self._known.currsize >= self._known.maxsize:
+    def keep(self, name: bytes, proof: Proof) -> None:
+        """Keep a proof, in place of an older one of that token."""
+        if self._proofs.currsize >= self._proofs.maxsize and name not in self._proofs:
             self.evictions += 1
-        self._known[_hash(text)] = known
+        self._proofs[name] = proof
 
 
-def _hash(text: str) -> bytes:
-    # Of the whole text: two tokens that differ in their signatures alone have nothing in common.
-    return hashlib.sha256(text.encode("ascii")).digest()
+def name_token(text: bytes) -> bytes:
+    """
+    Return by what a token is known; empty for one that is not kept.
+
+    A hash of the whole text: two tokens that differ in their signatures alone have nothing in common, and who sees the
+    memory sees no token.
+    """
+    return sha256(text).digest() if len(text) <= MAX_CACHED_LENGTH else b""

@@ -12,11 +12,11 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
-from gateway.core.claims import find_claim, is_claim_met
+from gateway.core.claims import is_claim_met
 from gateway.core.errors import AccessRefused, Reason, RouteRefused
-from gateway.core.identity import RESERVED_NAMES
+from gateway.core.identity import find_member
 from gateway.core.tokens import VerifiedToken
 
 _CAPTURE = re.compile(r"\{([a-z][a-z0-9_]*)\}")
@@ -110,13 +110,13 @@ class Route:
     providers: frozenset[str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
-    """The rule that a request falls under; ``route`` is None where the default applies."""
+class Match(NamedTuple):
+    """The rule that a request falls under, and its name in counts; ``route`` is None where the default applies."""
 
     route: Route | None
     access: Access
     captures: Mapping[str, str]
+    label: str = "default"
 
 
 class _PathNode:
@@ -177,7 +177,7 @@ def _list_children(node: _PathNode, segment: str) -> list[_PathNode]:
 class RouteTable:
     """All rules of a file, in its order. Rules of one path pattern stand together at the place of the first."""
 
-    __slots__ = ("_default", "_groups", "_tree")
+    __slots__ = ("_groups", "_tree", "default")
 
     def __init__(self, routes: Iterable[Route] = (), default_access: Access = Access.REQUIRED) -> None:
         groups: dict[tuple[tuple[str, ...], bool], list[Route]] = {}
@@ -185,11 +185,11 @@ class RouteTable:
             groups.setdefault((route.pattern.segments, route.pattern.has_rest), []).append(route)
         self._groups = tuple(map(tuple, groups.values()))
         self._tree = _PathTree(group[0].pattern for group in self._groups)
-        self._default = Match(None, default_access, {})
+        self.default = Match(None, default_access, {})
 
     def __bool__(self) -> bool:
         """Return whether the path decides anything."""
-        return bool(self._groups) or self._default.access is Access.DENY
+        return bool(self._groups) or self.default.access is Access.DENY
 
     def match(self, method: str, segments: tuple[str, ...]) -> Match:
         """
@@ -199,7 +199,7 @@ class RouteTable:
             RouteRefused: ``method_not_allowed``, or ``no_route`` where the default denies.
         """
         place = self._tree.find(segments)
-        match = self._default if place is None else _select_by_method(self._groups[place], method, segments)
+        match = self.default if place is None else _select_by_method(self._groups[place], method, segments)
         if match.access is Access.DENY:
             raise RouteRefused(Reason.NO_ROUTE, "No route matches this path.")
         return match
@@ -209,7 +209,7 @@ def _select_by_method(group: tuple[Route, ...], method: str, segments: tuple[str
     for route in group:
         if route.methods is None or method in route.methods:
             # Each rule has its own capture names, so the captures are its own too.
-            return Match(route, route.access, route.pattern.match(segments) or {})
+            return Match(route, route.access, route.pattern.match(segments) or {}, route.pattern.text)
     allowed = tuple(sorted({name for route in group for name in route.methods or ()}))
     raise RouteRefused(
         Reason.METHOD_NOT_ALLOWED,
@@ -220,17 +220,14 @@ def _select_by_method(group: tuple[Route, ...], method: str, segments: tuple[str
     )
 
 
-def authorize(verified: VerifiedToken, identity: Mapping[str, Any], match: Match) -> None:
+def authorize(verified: VerifiedToken, route: Route, captures: Mapping[str, str]) -> None:
     """
-    Check that the caller may use the route (RFC 6750, section 3.1: 403 and the scopes that are needed).
+    Check that the caller may use a route (RFC 6750, section 3.1: 403 and the scopes that are needed).
 
     Raises:
         AccessRefused: ``provider_not_allowed``, ``insufficient_scope``, ``organization_mismatch`` or
             ``requirement_not_met``.
     """
-    route = match.route
-    if route is None:
-        return
     if route.providers is not None and verified.provider.name not in route.providers:
         raise AccessRefused(
             Reason.PROVIDER_NOT_ALLOWED,
@@ -240,7 +237,7 @@ def authorize(verified: VerifiedToken, identity: Mapping[str, Any], match: Match
         )
     _check_scopes(route, verified.scopes)
     for requirement in route.requirements:
-        _check_requirement(requirement, verified, identity, match.captures)
+        _check_requirement(requirement, verified, captures)
 
 
 def _check_scopes(route: Route, scopes: tuple[str, ...]) -> None:
@@ -259,12 +256,8 @@ def _check_scopes(route: Route, scopes: tuple[str, ...]) -> None:
     )
 
 
-def _check_requirement(
-    requirement: Requirement, verified: VerifiedToken, identity: Mapping[str, Any], captures: Mapping[str, str]
-) -> None:
-    # Our names mean what we resolved, whatever the token's own claims of that name say.
-    source = identity if requirement.claim in RESERVED_NAMES else verified.token.claims
-    value = find_claim(source, requirement.claim)
+def _check_requirement(requirement: Requirement, verified: VerifiedToken, captures: Mapping[str, str]) -> None:
+    value = find_member(verified, requirement.claim)
     wanted = requirement.values if requirement.capture is None else (captures[requirement.capture],)
     if value is not None and is_claim_met(value, wanted):
         return

@@ -7,7 +7,7 @@ RFC 9112, section 3.2; RFC 3986, section 3.3. What is matched here is what is fo
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from collections.abc import Sequence
 from urllib.parse import unquote_to_bytes
 
 from gateway.core.errors import Reason, RequestRefused
@@ -22,46 +22,39 @@ _CONTROL_OR_ESCAPE = re.compile(r"[\x00-\x1f\x7f-\x9f]|%[0-9A-Fa-f]{2}")
 _DOT_SEGMENT = re.compile(r"\.{1,2}(?:;.*)?")
 
 
-class Target(NamedTuple):
+def parse_target(method: str, raw: str, hosts: Sequence[bytes]) -> str:
     """
-    A request-target that has one reading.
+    Return the target of a request line as it goes upstream: a path with its query, or ``*``.
 
-    ``raw`` is what goes upstream, ``path`` its part before the query, both as received.
-    """
-
-    raw: str
-    path: str
-
-
-def parse_target(method: str, raw: str, host: str | None) -> Target:
-    """
-    Return the target of a request line.
-
-    ``host`` is the value of the one ``Host`` field; an absolute-form target is taken as its origin-form when its
-    authority is that host (RFC 9112, section 3.2.2), and ``*`` is the target of OPTIONS only (section 3.2.4).
+    ``hosts`` are the values of the ``Host`` field, at most one. An absolute-form target whose authority is that host is
+    taken as its origin-form (RFC 9112, section 3.2.2); ``*`` is the target of OPTIONS only (section 3.2.4).
 
     Raises:
         RequestRefused: ``ambiguous_path``, for anything that two parsers could read differently.
     """
-    if raw == "*" and method == "OPTIONS":
-        return Target(raw, raw)
     if not raw.startswith("/"):
-        raw = _take_origin_form(raw, host)
+        if raw == "*" and method == "OPTIONS":
+            return raw
+        raw = _take_origin_form(raw, hosts)
     if not _ORIGIN_FORM.fullmatch(raw):
         raise _ambiguous("The request-target has a fragment, a backslash or an octet outside of visible ASCII.")
-    path, _, _ = raw.partition("?")
     # C string functions stop at NUL: /private%00.css is /private to them.
-    if "%00" in path:
+    if "%00" in raw and "%00" in get_path(raw):
         raise _ambiguous("The path has an encoded NUL.")
-    return Target(raw, path)
+    return raw
 
 
-def _take_origin_form(raw: str, host: str | None) -> str:
+def get_path(target: str) -> str:
+    """Return a target without its query."""
+    return target.partition("?")[0]
+
+
+def _take_origin_form(raw: str, hosts: Sequence[bytes]) -> str:
     absolute = _ABSOLUTE_FORM.fullmatch(raw)
     if not absolute:
         raise _ambiguous("The request-target is neither a path nor an absolute URL of this host.")
     authority, rest = absolute.groups()
-    if host is None or authority.lower() != host.lower():
+    if not hosts or authority.lower() != hosts[0].decode("latin-1").lower():
         raise _ambiguous("The authority of the request-target differs from the Host field.")
     return rest if rest.startswith("/") else f"/{rest}"
 

@@ -9,12 +9,12 @@ looked at (RFC 8725, section 3.10).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from joserfc.jws import JWSRegistry
 
-from gateway.core.audience import AudienceMatch, AudiencePattern, match_audiences
+from gateway.core.audience import AudiencePattern, match_audiences
 from gateway.core.claims import (
     ClaimRequirement,
     find_claim,
@@ -33,6 +33,10 @@ _RFC9068_CLAIMS = ("iss", "exp", "aud", "sub", "client_id", "iat", "jti")
 _ID_TOKEN_CLAIMS = ("at_hash", "c_hash", "s_hash")
 # joserfc knows the curve-specific name only (RFC 9864) without a deprecation warning for each token.
 _VERIFIERS = {name: JWSRegistry.algorithms["Ed25519" if name == "EdDSA" else name] for name in ALGORITHMS}
+
+
+# One is made of each new token, and this is a third of what the class's own way to make one costs.
+_new_tuple = tuple.__new__
 
 
 def normalize_issuer(issuer: str) -> str:
@@ -63,6 +67,13 @@ class Provider:
     scope_claims: tuple[str, ...] = ("scope", "scp")
     organization_claims: tuple[str, ...] = ("organization_id", "org_id")
     client_claims: tuple[str, ...] = ("client_id", "azp")
+    # The audiences that are no patterns: most tokens have one of them, and are spared the patterns.
+    literal_audiences: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Make ready what each request asks for."""
+        literals = frozenset(pattern.text for pattern in self.audiences if pattern.is_literal)
+        object.__setattr__(self, "literal_audiences", literals)
 
     def has_issuer(self, issuer: str) -> bool:
         """
@@ -75,9 +86,14 @@ class Provider:
         return normalize_issuer(issuer) in map(normalize_issuer, self.issuers)
 
 
-@dataclass(frozen=True, slots=True)
-class VerifiedToken:
-    """A token that holds now, with what its provider's rules read from it. ``audience`` is all that it names."""
+# A named tuple, as one is made of each new token: half of what a frozen dataclass costs.
+class VerifiedToken(NamedTuple):
+    """
+    A token that holds, with what its provider's rules read from it.
+
+    ``audience`` is all that it names. It holds from ``begins`` on and before ``ends``, both in seconds since the epoch
+    and with leeway.
+    """
 
     token: Token
     provider: Provider
@@ -85,6 +101,8 @@ class VerifiedToken:
     organization: str | None
     scopes: tuple[str, ...]
     client_id: str | None
+    begins: float
+    ends: float
 
 
 def check_typ(token: Token, provider: Provider) -> None:
@@ -161,56 +179,70 @@ def check_claims(token: Token, provider: Provider, now: float) -> VerifiedToken:
         TokenRefused: ``expired`` to ``id_token`` of the closed set, the first that applies.
     """
     claims = token.claims
-    matched = check_standing(token, provider, now)
+    begins, ends = check_times(token, provider, now)
+    audience = read_audiences(claims, provider.audience_claim) or ()
+    captured = _capture_organizations(audience, provider)
     _check_required(claims, provider)
-    organization = _resolve_organization(claims, provider, matched)
+    organization = _resolve_organization(claims, provider, captured)
     if provider.is_rfc9068 and any(name in claims for name in _ID_TOKEN_CLAIMS):
         raise TokenRefused(Reason.ID_TOKEN, "The token is an ID token; an access token is needed.")
-    return VerifiedToken(
-        token,
-        provider,
-        read_audiences(claims, provider.audience_claim) or (),
-        organization,
-        read_scopes(claims, provider.scope_claims),
-        read_first_string(claims, provider.client_claims),
-    )
+    scopes = read_scopes(claims, provider.scope_claims)
+    client_id = read_first_string(claims, provider.client_claims)
+    return _new_tuple(VerifiedToken, (token, provider, audience, organization, scopes, client_id, begins, ends))
 
 
-def check_standing(token: Token, provider: Provider, now: float) -> AudienceMatch | None:
+def stands(verified: VerifiedToken, now: float) -> bool:
+    """Return whether what is never believed from before still holds: times and audience."""
+    if not verified.begins <= now < verified.ends:
+        return False
+    provider, audience = verified.provider, verified.audience
+    if provider.allow_any_audience or not provider.literal_audiences.isdisjoint(audience):
+        return True
+    return any(pattern.match(each) is not None for each in audience for pattern in provider.audiences)
+
+
+def forget_text(verified: VerifiedToken) -> VerifiedToken:
+    """Return a token without the text that was signed and its signature, which weigh as much as all that they said."""
+    return verified._replace(token=verified.token._replace(signing_input=b"", signature=b""))
+
+
+def check_times(token: Token, provider: Provider, now: float) -> tuple[float, float]:
     """
-    Check what is never believed from before: times and audience; return what the audience matched.
+    Check that a token is valid before ``exp``, from ``nbf`` on, and issued in the past; return when that is so.
+
+    RFC 7519, sections 4.1.4 to 4.1.6.
 
     Raises:
-        TokenRefused: ``expired`` to ``audience_mismatch`` of the closed set.
+        TokenRefused: ``claim_missing``, ``expired``, ``not_yet_valid``, ``issued_in_future`` or ``lifetime_too_long``.
     """
-    _check_times(token.claims, provider, now)
-    return _check_audience(token.claims, provider)
-
-
-def _check_times(claims: Mapping[str, Any], provider: Provider, now: float) -> None:
-    """RFC 7519, sections 4.1.4 to 4.1.6: valid before ``exp``, from ``nbf`` on, and issued in the past."""
-    leeway = provider.leeway_seconds
-    expiry = claims.get("exp")
+    leeway, expiry = provider.leeway_seconds, token.exp
     if expiry is None:
         raise _missing("exp")
-    if now >= expiry + leeway:
+    ends = expiry + leeway
+    if now >= ends:
         raise TokenRefused(Reason.EXPIRED, "The token has expired.", received=expiry, expected=now)
-    if now < claims.get("nbf", now) - leeway:
-        raise TokenRefused(Reason.NOT_YET_VALID, "The token is not valid yet.", received=claims["nbf"], expected=now)
-    if now < claims.get("iat", now) - leeway:
+    begins = (token.nbf or 0) - leeway
+    if now < begins:
+        raise TokenRefused(Reason.NOT_YET_VALID, "The token is not valid yet.", received=token.nbf, expected=now)
+    issued = (token.iat or 0) - leeway
+    if now < issued:
         raise TokenRefused(
-            Reason.ISSUED_IN_FUTURE, "The token was issued in the future.", received=claims["iat"], expected=now
+            Reason.ISSUED_IN_FUTURE, "The token was issued in the future.", received=token.iat, expected=now
         )
-    if provider.max_lifetime_seconds is None:
-        return
-    if "iat" not in claims:
+    if provider.max_lifetime_seconds is not None:
+        _check_lifetime(expiry, token.iat, provider.max_lifetime_seconds)
+    return max(begins, issued), ends
+
+
+def _check_lifetime(expiry: float, issued_at: float | None, longest_seconds: float) -> None:
+    if issued_at is None:
         raise _missing("iat")
-    if expiry - claims["iat"] > provider.max_lifetime_seconds:
+    if expiry - issued_at > longest_seconds:
         raise TokenRefused(
             Reason.LIFETIME_TOO_LONG,
             "The token is valid for longer than is accepted.",
-            received=expiry - claims["iat"],
-            expected=provider.max_lifetime_seconds,
+            received=expiry - issued_at,
+            expected=longest_seconds,
         )
 
 
@@ -218,20 +250,30 @@ def _missing(name: str) -> TokenRefused:
     return TokenRefused(Reason.CLAIM_MISSING, f"The token has no claim {name}.", expected=name)
 
 
-def _check_audience(claims: Mapping[str, Any], provider: Provider) -> AudienceMatch | None:
-    """RFC 7519, section 4.1.3: a token that does not name us is for somebody else."""
+def _capture_organizations(audience: tuple[str, ...], provider: Provider) -> frozenset[str]:
+    """
+    Return the organizations that an audience of ours names.
+
+    RFC 7519, section 4.1.3: a token that does not name us is for somebody else.
+    """
     if provider.allow_any_audience:
-        return None
-    audiences = read_audiences(claims, provider.audience_claim) or ()
-    matched = match_audiences(provider.audiences, audiences)
+        return frozenset()
+    literals = provider.literal_audiences
+    if len(literals) == len(provider.audiences) and not literals.isdisjoint(audience):
+        return frozenset()
+    matched = match_audiences(provider.audiences, audience)
     if matched is None:
-        raise TokenRefused(
-            Reason.AUDIENCE_MISMATCH,
-            "The token is for another audience." if audiences else "The token names no audience.",
-            received=audiences,
-            expected=tuple(pattern.text for pattern in provider.audiences),
-        )
-    return matched
+        raise _build_audience_mismatch(audience, provider)
+    return matched.captures.get("organization", frozenset())
+
+
+def _build_audience_mismatch(audience: tuple[str, ...], provider: Provider) -> TokenRefused:
+    return TokenRefused(
+        Reason.AUDIENCE_MISMATCH,
+        "The token is for another audience." if audience else "The token names no audience.",
+        received=audience,
+        expected=tuple(pattern.text for pattern in provider.audiences),
+    )
 
 
 def _check_required(claims: Mapping[str, Any], provider: Provider) -> None:
@@ -251,15 +293,18 @@ def _check_required(claims: Mapping[str, Any], provider: Provider) -> None:
             )
 
 
-def _resolve_organization(claims: Mapping[str, Any], provider: Provider, matched: AudienceMatch | None) -> str | None:
+def _resolve_organization(claims: Mapping[str, Any], provider: Provider, captured: frozenset[str]) -> str | None:
     """Return the one organization that audience and claims name; two of them is nobody's request to decide."""
-    captured = matched.captures.get("organization", frozenset()) if matched else frozenset()
-    claimed = {value for path in provider.organization_claims if isinstance(value := find_claim(claims, path), str)}
-    organizations = (captured | claimed) - {""}
+    # An expression of the file may capture nothing.
+    organizations = set(captured - {""})
+    for path in provider.organization_claims:
+        value = find_claim(claims, path)
+        if isinstance(value, str) and value:
+            organizations.add(value)
     if len(organizations) > 1:
         raise TokenRefused(
             Reason.ORGANIZATION_CONFLICT,
             "The token names more than one organization.",
             received=tuple(sorted(organizations)),
         )
-    return next(iter(organizations), None)
+    return organizations.pop() if organizations else None

@@ -1,5 +1,5 @@
 """
-The one table from a refusal to a response.
+The one table from a refusal to a response, and what a handler returns that has answered by itself.
 
 The body is JSON, and quotes nothing of the token unless the file says ``error_detail: full``.
 """
@@ -9,6 +9,9 @@ from __future__ import annotations
 import json
 from email.utils import formatdate
 from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
 
 from gateway.core.credentials import build_challenge
 from gateway.core.errors import GatewayError
@@ -56,3 +59,21 @@ def _build_body(error: GatewayError, policy: Policy, request_id: str) -> dict[st
     if policy.error_detail == "full":
         body |= {"received": error.received, "expected": error.expected}
     return body
+
+
+class _Answered(web.StreamResponse):
+    """What a handler returns that has written its whole answer itself."""
+
+    def __init__(self, *, keep_alive: bool) -> None:
+        super().__init__()
+        self._keep_alive = keep_alive
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Write nothing: the head is written."""
+
+    async def write_eof(self, data: Any = b"") -> None:
+        """Write nothing: the body is written."""
+
+
+# They hold no state of a request, so one of each serves all.
+KEEP_ALIVE, CLOSE = _Answered(keep_alive=True), _Answered(keep_alive=False)

@@ -11,32 +11,32 @@ then close). How bytes become a response is ``reader``'s business; this file kno
 from __future__ import annotations
 
 import asyncio
-import select
 from collections.abc import Callable
-from typing import cast
+from typing import Any, TypeVar
 
 from gateway.core.errors import Reason, UpstreamFailed
 from gateway.core.fields import Field
 from gateway.proxy.address import has_proper_end, read_rest
-from gateway.proxy.deadline import Deadline
-from gateway.proxy.reader import ResponseReader
+from gateway.proxy.reader import ResponseReader, read_whole
 from gateway.proxy.response import Framing, ResponseHead, build_failure
 from gateway.proxy.sink import Sink
+from gateway.proxy.upstream_transport import UpstreamTransport, wake
 
 # Above this, the upstream waits for the client. One read of uvloop is 250 KB, so it is also what a connection may hold.
 HIGH_WATER_BYTES = 256 * 1024
 
+_Context = TypeVar("_Context")
+# Head and body of an answer that arrived at once.
+Whole = tuple[ResponseHead, bytes]
 
-class UpstreamConnection(asyncio.Protocol):
+
+class UpstreamConnection(UpstreamTransport):
     """
     A connection of HTTP/1.1 to the upstream, for one exchange at a time.
 
     ``is_reused`` says that the connection has carried an exchange before this one; ``has_received``, that a byte of
     this exchange's response has arrived.
     """
-
-    _transport: asyncio.Transport
-    _poll: select.poll
 
     def __init__(
         self,
@@ -45,23 +45,19 @@ class UpstreamConnection(asyncio.Protocol):
         idle_timeout_seconds: float,
         on_lost: Callable[[UpstreamConnection], None] | None = None,
     ) -> None:
-        self._loop = asyncio.get_running_loop()
+        super().__init__()
         self._head_seconds = head_timeout_seconds
         self._idle_seconds = idle_timeout_seconds
         self._on_lost = on_lost
         self._reader: ResponseReader | None = None
-        self._sink: Sink | None = None
         self._error: UpstreamFailed | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._drainer: asyncio.Future[None] | None = None
-        self._deadline = Deadline(self._loop, self._time_out)
+        self._method = b""
+        self._on_answer: Callable[[Any, Whole | None], None] | None = None
+        self._context: Any = None
+        self._is_over = False
         self._is_finished = False
-        self._is_lost = False
-        self._is_ending = False
-        self._is_writing_paused = False
-        self._is_reading_paused = False
         self._is_written = False
-        self.is_connected = False
         self.is_reused = False
         self.has_received = False
 
@@ -72,6 +68,28 @@ class UpstreamConnection(asyncio.Protocol):
         self._is_finished = False
         self._is_written = False
         self.has_received = False
+
+    def ask(
+        self, method: bytes, octets: bytes, on_answer: Callable[[_Context, Whole | None], None], context: _Context
+    ) -> None:
+        """
+        Send a whole request, and call ``on_answer`` with the context once its answer begins.
+
+        With the whole answer, if that has arrived at once; else with None, and the exchange goes on as if ``begin`` had
+        begun it.
+        """
+        self._method, self._on_answer, self._context = method, on_answer, context
+        self._reader = None
+        self._is_finished = self._is_written = True
+        self.has_received = False
+        self._deadline.set(self._head_seconds)
+        self._transport.write(octets)
+
+    def stop_asking(self) -> None:
+        """Take back the wish to be called; the exchange goes on as if ``begin`` had begun it."""
+        if self._on_answer is not None:
+            self._require_reader()
+            self._on_answer = self._context = None
 
     def write(self, data: bytes) -> None:
         """Send the next bytes of the request, or of the protocol that has taken over; dropped if nobody is there."""
@@ -98,6 +116,10 @@ class UpstreamConnection(asyncio.Protocol):
         self._is_finished = True
         if self._waiter is not None:
             self._rearm()
+
+    def take_body(self) -> bytes:
+        """Return what has arrived of the body since the last call, decoded, if anything has."""
+        return self._require_reader().take()
 
     async def read_head(self) -> ResponseHead:
         """
@@ -148,17 +170,17 @@ class UpstreamConnection(asyncio.Protocol):
     @property
     def is_reusable(self) -> bool:
         """Whether this exchange is over on both sides, to the byte, and the upstream lets another follow."""
+        if self._is_over:
+            return self._is_flowing
         reader = self._reader
         return (
-            reader is not None
+            self._is_flowing
+            and self._is_finished
+            and reader is not None
             and reader.is_complete
             and not reader.has_surplus
             and reader.final is not None
             and reader.final.keep_alive
-            and self._is_finished
-            and not (self._is_lost or self._is_writing_paused or self._is_reading_paused)
-            and self._error is None
-            and not self._transport.is_closing()
         )
 
     @property
@@ -179,11 +201,12 @@ class UpstreamConnection(asyncio.Protocol):
         The loop may not have read yet what the kernel has, and a late byte (behind a 204, behind a length) that is read
         after the next request was written would be the next caller's answer. So the kernel is asked: 0.3 µs.
         """
-        return self._error is None and not self._is_lost and not self._poll.poll(0)
+        return self._error is None and self._has_nothing_to_read
 
     def rest(self, idle_seconds: float) -> None:
         """Lie idle for that long; any byte, the connection's end or the time's end closes it."""
         self._reader = None
+        self._is_over = False
         self.is_reused = True
         self._deadline.set(idle_seconds)
 
@@ -197,46 +220,19 @@ class UpstreamConnection(asyncio.Protocol):
         if self._is_lost:
             sink.connection_lost(None)
             return
-        self._sink = sink
+        self._sink, self._reader = sink, None
         self._deadline.clear()
 
-    def pause_reading(self) -> None:
-        """Let the upstream wait."""
-        self._is_reading_paused = True
-        if not self._transport.is_closing():
-            self._transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        """Let the upstream go on."""
-        self._is_reading_paused = False
-        if not self._transport.is_closing():
-            self._transport.resume_reading()
-
-    def close(self, seconds: float) -> None:
-        """Close the connection once what was written is taken, or after that time."""
-        self._is_ending = True
-        self._transport.close()
-        self._deadline.set(seconds)
-
-    def abort(self) -> None:
-        """Close the connection now, if there is one yet, and if its end is not under way."""
-        self._is_lost = True
-        if self.is_connected and not self._is_ending:
-            self._transport.abort()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self.is_connected = True
-        self._poll = select.poll()
-        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
-
     def data_received(self, data: bytes) -> None:
-        if self._sink is not None:
-            self._sink.feed_data(data)
-            return
         reader = self._reader
+        if reader is None and self._on_answer is not None:
+            if (whole := read_whole(data, self._method)) is not None:
+                self._is_over = whole[0].keep_alive
+                self._tell(whole)
+                return
+            reader = self._require_reader()
         if reader is None or not self._is_written:
-            self._fail(build_failure("The upstream sent bytes that nobody had asked for."))
+            self._receive_unasked(data)
             return
         self.has_received = True
         try:
@@ -244,11 +240,23 @@ class UpstreamConnection(asyncio.Protocol):
         except UpstreamFailed as error:
             self._fail(error)
             return
-        if reader.buffered > HIGH_WATER_BYTES and not self._is_reading_paused:
+        if reader.buffered > HIGH_WATER_BYTES and not (reader.is_complete or self._is_reading_paused):
             self.pause_reading()
         # Bytes that yield nothing wake nobody: each wait begins a new time, and a head could drip for ever.
-        if reader.heads or reader.buffered or reader.is_complete:
-            _wake(self._waiter)
+        if reader.is_complete or reader.heads or reader.buffered:
+            self._wake_reader()
+
+    def _receive_unasked(self, data: bytes) -> None:
+        if self._sink is not None:
+            self._sink.feed_data(data)
+        else:
+            self._fail(build_failure("The upstream sent bytes that nobody had asked for."))
+
+    def _tell(self, whole: Whole | None) -> None:
+        on_answer, context = self._on_answer, self._context
+        self._on_answer = self._context = None
+        if on_answer is not None:
+            on_answer(context, whole)
 
     def eof_received(self) -> None:
         # asyncio closes the transport after this, but only after what we have written; so the end is noted here.
@@ -276,20 +284,11 @@ class UpstreamConnection(asyncio.Protocol):
         if self._on_lost is not None:
             self._on_lost(self)
 
-    def pause_writing(self) -> None:
-        self._is_writing_paused = True
-        if self._sink is not None:
-            self._sink.pause_writing()
-
-    def resume_writing(self) -> None:
-        self._is_writing_paused = False
-        if self._sink is not None:
-            self._sink.resume_writing()
-        _wake(self._drainer)
-
     def _require_reader(self) -> ResponseReader:
         if self._reader is None:
-            raise RuntimeError("no exchange was begun on this connection")
+            if self._on_answer is None:
+                raise RuntimeError("no exchange was begun on this connection")
+            self._reader = ResponseReader(self._method)
         return self._reader
 
     async def _wait(self) -> None:
@@ -303,9 +302,16 @@ class UpstreamConnection(asyncio.Protocol):
             self._waiter = None
             self._rearm()
 
+    def _wake_reader(self) -> None:
+        if self._on_answer is not None:
+            reader = self._require_reader()
+            is_whole = reader.is_complete and len(reader.heads) == 1 and self._error is None
+            self._tell((reader.heads.pop(), reader.take()) if is_whole else None)
+        wake(self._waiter)
+
     def _wake_all(self) -> None:
-        _wake(self._waiter)
-        _wake(self._drainer)
+        self._wake_reader()
+        wake(self._drainer)
 
     def _fail(self, error: UpstreamFailed) -> None:
         if self._error is None:
@@ -319,12 +325,12 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _feed_eof(self) -> None:
         """Let the reader judge the end of the connection; TLS must have ended too, or anybody may have cut the body."""
-        if self._reader is None:
+        if self._reader is None and self._on_answer is None:
             raise build_failure("The upstream closed an idle connection.")
-        final = self._reader.final
+        final = self._require_reader().final
         if final is not None and final.framing is Framing.CLOSE and not has_proper_end(self._transport):
             raise build_failure("The upstream's TLS connection was cut.")
-        self._reader.feed_eof()
+        self._require_reader().feed_eof()
 
     def _rearm(self) -> None:
         """
@@ -342,8 +348,3 @@ class UpstreamConnection(asyncio.Protocol):
             self._deadline.set(self._idle_seconds)
         else:
             self._deadline.clear()
-
-
-def _wake(waiter: asyncio.Future[None] | None) -> None:
-    if waiter is not None and not waiter.done():
-        waiter.set_result(None)

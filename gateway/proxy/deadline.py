@@ -16,22 +16,23 @@ class Deadline:
     wait costs 1.4 µs, of which an exchange has several.
     """
 
-    __slots__ = ("_loop", "_on_passed", "_timer", "_when")
+    __slots__ = ("_looks_at", "_loop", "_on_passed", "_timer", "_when")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, on_passed: Callable[[], None]) -> None:
         self._loop = loop
         self._on_passed = on_passed
         self._timer: asyncio.TimerHandle | None = None
         self._when = _NEVER
+        self._looks_at = _NEVER
 
     def set(self, seconds: float) -> None:
         """Have the time be over in that many seconds from now."""
         self._when = when = self._loop.time() + seconds
+        if when >= self._looks_at:
+            return
         if self._timer is not None:
-            if self._timer.when() <= when:
-                return
             self._timer.cancel()
-        self._timer = self._loop.call_at(when, self._look)
+        self._look_at(when)
 
     def clear(self) -> None:
         """Have the time never be over."""
@@ -39,15 +40,19 @@ class Deadline:
 
     def stop(self) -> None:
         """Clear, and keep no timer."""
-        self._when = _NEVER
+        self._when = self._looks_at = _NEVER
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
+    def _look_at(self, when: float) -> None:
+        self._looks_at = when
+        self._timer = self._loop.call_at(when, self._look)
+
     def _look(self) -> None:
-        self._timer = None
+        self._timer, self._looks_at = None, _NEVER
         if self._when <= self._loop.time():
             self._when = _NEVER
             self._on_passed()
         elif self._when != _NEVER:
-            self._timer = self._loop.call_at(self._when, self._look)
+            self._look_at(self._when)

@@ -10,31 +10,28 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import AbstractContextManager
-from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import Protocol
 
 from aiohttp import web
 
+from gateway.config.settings import Settings
+from gateway.core.decision import Allow
 from gateway.core.errors import GatewayError, Reason, RequestRefused, UpstreamFailed
-from gateway.core.fields import select_values
 from gateway.proxy.connection import UpstreamConnection
+from gateway.proxy.request_checks import expects_continue
 from gateway.proxy.response import SWITCHING_PROTOCOLS, ResponseHead
 from gateway.proxy.response_head import (
     AnswerHead,
-    ClientConnection,
     build_answer_head,
+    build_chunk,
     build_informational_head,
     build_trailers,
     build_upgrade_head,
 )
 from gateway.proxy.tunnel import StreamEnd, Tunnel
-
-if TYPE_CHECKING:
-    from gateway.proxy.listener import ClientRequest
-    from gateway.proxy.pool import UpstreamPool
+from gateway.proxy.visit import StreamKind, Visit
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_EVENT_STREAM = b"text/event-stream"
 # RFC 9110, section 9.2.2
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _FIRST_ERROR_STATUS = 400
@@ -44,37 +41,16 @@ MIN_ANSWER_SECONDS = 30.0
 _MAX_TIMER_SECONDS = 30 * 86400.0
 
 
-class StreamKind(Enum):
-    """Answers that do not end by themselves."""
+class Host(Protocol):
+    """What an exchange must know of the gateway that it is part of."""
 
-    WEBSOCKET = "websocket"
-    EVENTS = "sse"
-
-
-class StreamObserver(Protocol):
-    """Who wants to know of streams: to count them, and to end them when the gateway stops."""
+    is_draining: bool
 
     def observe(self, exchange: Exchange) -> AbstractContextManager[None]:
-        """Return a context that the stream lives in."""
+        """Return a context that a stream lives in."""
 
-
-class Outgoing(NamedTuple):
-    """
-    What is to be sent: the ready head, how its body is framed, and what bounds it.
-
-    ``expires_in_seconds`` is when an endless answer must end, None for never; ``max_body_bytes`` None is no limit.
-    """
-
-    head: bytes
-    has_body: bool
-    is_chunked: bool
-    is_upgrade: bool
-    expects_continue: bool
-    request_id: bytes
-    expires_in_seconds: float | None
-    expiry_close_code: int
-    max_body_bytes: int | None
-    idle_seconds: float
+    def measure_life(self, allow: Allow) -> float | None:
+        """Return in how many seconds what was allowed must end, or None for never."""
 
 
 class ClientGone(Exception):
@@ -82,77 +58,81 @@ class ClientGone(Exception):
 
 
 class Exchange:
-    """One exchange under way, and what is to be told of it afterwards; sizes are of bodies, in bytes."""
+    """One exchange under way; what is to be told of it afterwards stands in the visit."""
 
-    def __init__(
-        self, request: ClientRequest, client: ClientConnection, outgoing: Outgoing, observer: StreamObserver
-    ) -> None:
-        self._request = request
-        self._client = client
-        self._outgoing = outgoing
-        self._observer = observer
-        self._loop = asyncio.get_running_loop()
-        self._connection: UpstreamConnection | None = None
+    def __init__(self, visit: Visit, host: Host) -> None:
+        self._visit = visit
+        self._host = host
         self._upload: asyncio.Task[None] | None = None
         self._upload_error: GatewayError | None = None
         self._tunnel: Tunnel | None = None
-        self.status: int | None = None
-        # uvloop's own clock counts milliseconds.
-        self.began_at = time.perf_counter()
-        self.head_at: float | None = None
-        self.bytes_in = 0
-        self.bytes_out = 0
-        self.stream: StreamKind | None = None
         self.stream_end: StreamEnd | None = None
+
+    @property
+    def stream(self) -> StreamKind | None:
+        """What kind of stream the answer is, if it is one."""
+        return self._visit.stream
 
     def end(self, cause: StreamEnd, close_code: int) -> None:
         """End an answer that would not end by itself; a WebSocket with that code."""
         if self._tunnel is not None:
             self._tunnel.close(close_code, cause)
-        elif self._connection is not None and self.stream_end is None:
+        elif self._visit.connection is not None and self.stream_end is None:
             self.stream_end = cause
-            self._connection.abort()
+            self._visit.connection.abort()
 
-    async def run(self, pool: UpstreamPool) -> bool:
+    async def run(self) -> bool:
         """
-        Relay the exchange; return whether the client's connection may be kept.
+        Relay the exchange, from where the fast path left it; return whether the client's connection may be kept.
 
         Raises:
-            GatewayError: The exchange failed and the client was told nothing yet; ``status`` is None.
-                With ``status`` set, the answer is cut short, and so must be the client's connection.
+            GatewayError: The exchange failed and the client was told nothing yet; ``upstream_status`` is None.
+                With ``upstream_status`` set, the answer is cut short, and so must be the client's connection.
             ClientGone: Nobody is there to be told.
         """
+        visit = self._visit
+        pool = visit.runtime.pool
         while True:
-            self._connection = connection = await pool.acquire()
+            if visit.connection is None:
+                visit.began_at = visit.began_at or time.perf_counter()
+                visit.connection = await pool.acquire()
+                self._send(visit.connection)
+            connection = visit.connection
             try:
-                return await self._run_on(connection)
+                return await self._receive(connection)
             except UpstreamFailed:
                 # Only where the upstream can have seen nothing of it (RFC 9112, section 9.3.1).
                 if not (connection.is_stale and self._may_repeat()):
                     raise
             finally:
                 await self._stop_upload()
+                visit.connection = None
                 pool.release(connection)
 
     def _may_repeat(self) -> bool:
-        outgoing = self._outgoing
-        return self._request.method in _IDEMPOTENT and not outgoing.has_body and not outgoing.is_upgrade
+        visit = self._visit
+        return visit.method in _IDEMPOTENT and not (visit.body or visit.has_stream or visit.is_upgrade)
 
-    async def _run_on(self, connection: UpstreamConnection) -> bool:
-        method = self._request.method.encode("ascii")
-        connection.begin(method, asks_upgrade=self._outgoing.is_upgrade)
-        connection.write(self._outgoing.head)
-        if self._outgoing.has_body:
-            self._upload = self._loop.create_task(self._send_body(connection))
+    def _send(self, connection: UpstreamConnection) -> None:
+        visit = self._visit
+        streams_body = visit.has_stream and not visit.is_upgrade
+        visit.bytes_in = len(visit.body)
+        connection.begin(visit.method.encode("ascii"), asks_upgrade=visit.is_upgrade)
+        connection.write(visit.head + visit.body)
+        if streams_body:
+            self._upload = asyncio.create_task(self._send_body(connection))
         else:
             connection.finish()
+
+    async def _receive(self, connection: UpstreamConnection) -> bool:
+        visit = self._visit
         head = await self._read_final_head(connection)
-        self.status, self.head_at = head.status, time.perf_counter()
-        self.stream = find_stream_kind(head)
-        if self.stream is None:
+        visit.upstream_status, visit.head_at = head.status, time.perf_counter()
+        visit.stream = find_stream_kind(head)
+        if visit.stream is None:
             return await self._answer(connection, head)
-        with self._observer.observe(self):
-            if self.stream is StreamKind.EVENTS:
+        with self._host.observe(self):
+            if visit.stream is StreamKind.EVENTS:
                 return await self._answer(connection, head)
             await self._run_tunnel(connection, head)
             return False
@@ -173,23 +153,23 @@ class Exchange:
             connection.abort()
 
     async def _pump_body(self, connection: UpstreamConnection) -> None:
-        if self._outgoing.expects_continue:
+        visit, limit = self._visit, self._settings.limits.body_bytes
+        if expects_continue(visit.fields, is_http_1_1=visit.is_http_1_1):
             await self._write(_CONTINUE)
-        is_chunked = self._outgoing.is_chunked
         while piece := await self._read_piece():
-            self.bytes_in += len(piece)
-            if self._outgoing.max_body_bytes is not None and self.bytes_in > self._outgoing.max_body_bytes:
+            visit.bytes_in += len(piece)
+            if limit is not None and visit.bytes_in > limit:
                 raise RequestRefused(Reason.BODY_TOO_LARGE, "The request body is too large.")
-            connection.write(b"%x\r\n%b\r\n" % (len(piece), piece) if is_chunked else piece)
+            connection.write(build_chunk(piece) if visit.is_chunked else piece)
             await connection.drain()
-        if is_chunked:
+        if visit.is_chunked:
             connection.write(b"0\r\n\r\n")
         connection.finish()
 
     async def _read_piece(self) -> bytes:
         try:
-            async with asyncio.timeout(self._outgoing.idle_seconds):
-                return await self._request.content.readany()
+            async with asyncio.timeout(self._idle_seconds):
+                return await self._visit.content.readany()
         except TimeoutError as error:
             raise RequestRefused(Reason.REQUEST_TIMEOUT, "The request body stalled.") from error
 
@@ -213,20 +193,23 @@ class Exchange:
             if not head.is_interim:
                 return head
             # RFC 9110, section 15.2: none to HTTP/1.0; and 100 is ours to say, for the body is ours to read.
-            if self._client.is_http_1_1 and head.status != 100:  # noqa: PLR2004 - Continue
+            if self._visit.is_http_1_1 and head.status != 100:  # noqa: PLR2004 - Continue
                 await self._write(build_informational_head(head))
 
     async def _answer(self, connection: UpstreamConnection, head: ResponseHead) -> bool:
+        visit = self._visit
         is_uploading = self._upload is not None and not self._upload.done()
-        client = self._client
         if is_uploading:
             # Refused in the middle of a body: who goes on sending it would have it read as the next request.
             must_end = head.status >= _FIRST_ERROR_STATUS
         else:
-            must_end = self._outgoing.is_chunked and self._request.protocol.may_hold_trailers
-        if must_end:
-            client = ClientConnection(is_http_1_1=client.is_http_1_1, keep_alive=False)
-        answer = build_answer_head(head, client, self._outgoing.request_id)
+            must_end = visit.is_chunked and visit.protocol.may_hold_trailers
+        answer = build_answer_head(
+            head,
+            visit.request_id,
+            is_http_1_1=visit.is_http_1_1,
+            keep_alive=visit.keep_alive and not must_end and not self._host.is_draining,
+        )
         ending = None if head.length is not None else self._schedule_end()
         try:
             await self._send_answer(connection, answer)
@@ -247,44 +230,62 @@ class Exchange:
         if not connection.is_body_ready:
             await self._write(pending)
             pending = b""
-        while body := await connection.read_body():
-            self.bytes_out += len(body)
-            pending += b"%x\r\n%b\r\n" % (len(body), body) if answer.is_chunked else body
+        while not connection.is_complete and (body := await connection.read_body()):
+            self._visit.bytes_out += len(body)
+            pending += build_chunk(body) if answer.is_chunked else body
             if not connection.is_complete:
                 await self._write(pending)
                 pending = b""
-        if answer.is_chunked:
-            pending += build_trailers(connection.trailers)
+        pending += self._frame_rest(connection, answer)
         if pending:
             await self._write(pending)
 
+    def _frame_rest(self, connection: UpstreamConnection, answer: AnswerHead) -> bytes:
+        """Return what is left of a body that has arrived whole, framed for the client, and its end."""
+        body = connection.take_body()
+        self._visit.bytes_out += len(body)
+        return build_chunk(body) + build_trailers(connection.trailers) if answer.is_chunked else body
+
     def _schedule_end(self) -> asyncio.TimerHandle | None:
         """Have an answer that has no length end with the caller's token; one with a length ends by itself."""
-        seconds = self._outgoing.expires_in_seconds
+        allow = self._visit.allow
+        seconds = self._host.measure_life(allow) if allow is not None else None
         if seconds is None:
             return None
         if self.stream is None:
             # Most answers without a length are merely short, and one that began in time may be finished.
             seconds = max(seconds, MIN_ANSWER_SECONDS)
-        return self._loop.call_later(
-            min(max(seconds, 0.0), _MAX_TIMER_SECONDS), self.end, StreamEnd.EXPIRED, self._outgoing.expiry_close_code
+        return asyncio.get_running_loop().call_later(
+            min(max(seconds, 0.0), _MAX_TIMER_SECONDS),
+            self.end,
+            StreamEnd.EXPIRED,
+            self._settings.streams.expiry_close_code,
         )
 
     # --- WebSocket ---------------------------------------------------------------------------------------------------
 
     async def _run_tunnel(self, connection: UpstreamConnection, head: ResponseHead) -> None:
-        await self._write(build_upgrade_head(head, self._outgoing.request_id))
-        self._tunnel = tunnel = Tunnel(self._request.protocol, connection, self._outgoing.idle_seconds)
+        await self._write(build_upgrade_head(head, self._visit.request_id))
+        visit = self._visit
+        self._tunnel = tunnel = Tunnel(visit.protocol, connection, self._idle_seconds)
         ending = self._schedule_end()
         try:
             self.stream_end = await tunnel.relay()
         finally:
             if ending is not None:
                 ending.cancel()
-            self.bytes_in, self.bytes_out = tunnel.to_upstream.bytes_passed, tunnel.to_client.bytes_passed
+            visit.bytes_in, visit.bytes_out = tunnel.to_upstream.bytes_passed, tunnel.to_client.bytes_passed
+
+    @property
+    def _settings(self) -> Settings:
+        return self._visit.runtime.settings
+
+    @property
+    def _idle_seconds(self) -> float:
+        return self._settings.timeouts.idle_stream_seconds
 
     async def _write(self, data: bytes) -> None:
-        protocol = self._request.protocol
+        protocol = self._visit.protocol
         transport = protocol.transport
         if transport is None or transport.is_closing():
             raise ClientGone
@@ -294,8 +295,8 @@ class Exchange:
 
     async def _drain(self) -> None:
         try:
-            async with asyncio.timeout(self._outgoing.idle_seconds):
-                await self._request.writer.drain()
+            async with asyncio.timeout(self._idle_seconds):
+                await self._visit.protocol.drain()
         except (TimeoutError, ConnectionError) as error:
             raise ClientGone from error
 
@@ -304,6 +305,4 @@ def find_stream_kind(head: ResponseHead) -> StreamKind | None:
     """Return the kind of stream that an answer is, or None for a plain one."""
     if head.status == SWITCHING_PROTOCOLS:
         return StreamKind.WEBSOCKET
-    types = select_values(head.fields, b"content-type")
-    is_events = bool(types) and types[0].partition(b";")[0].strip().lower() == _EVENT_STREAM
-    return StreamKind.EVENTS if is_events else None
+    return StreamKind.EVENTS if head.is_event_stream else None

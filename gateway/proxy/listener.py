@@ -10,104 +10,71 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import Awaitable, Callable
-from typing import Any, NoReturn, cast
+from typing import NoReturn, Protocol, cast
 
 from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import RawRequestMessage
-from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD
 
 from gateway.config.settings import Limits, Timeouts
 from gateway.core.errors import GatewayError, Reason, RequestRefused, Unavailable
-from gateway.core.fields import FieldSet
+from gateway.proxy.answers import CLOSE
+from gateway.proxy.fast_path import FastPath
+from gateway.proxy.parser_errors import describe_parser_error, describe_peer
 from gateway.proxy.request_head import Client
-from gateway.proxy.tunnel import Tunnel
+from gateway.proxy.tunnel import Tunnel, TunnelParser
+from gateway.proxy.visit import Visit
 
 # How long an unread body is read on after an early answer, so that the client reads the answer and not a reset.
 _LINGERING_SECONDS = 2.0
 # How a chunked body without trailers ends: no trailer field is a lone "0" (RFC 9112, section 7.1).
 _PLAIN_END = b"\r\n0\r\n\r\n"
 OVERLOADED_RETRY_SECONDS = 1
+_BAD_REQUEST = 400
 # socket(7): a socket that lingers for no time is closed with RST.
 _NO_LINGER = struct.pack("ii", 1, 0)
 
-Handler = Callable[["ClientRequest"], Awaitable[web.StreamResponse]]
-RefuseHandler = Callable[["ClientProtocol", GatewayError], bytes]
 
+class Service(Protocol):
+    """Who serves the requests of a listener."""
 
-class _Answered(web.StreamResponse):
-    """What a handler returns that has written its whole answer itself."""
+    def open_visit(self, message: RawRequestMessage, content: StreamReader, protocol: ClientProtocol) -> Visit:
+        """Return a request that aiohttp has read."""
 
-    def __init__(self, *, keep_alive: bool) -> None:
-        super().__init__()
-        self._keep_alive = keep_alive
+    async def handle(self, visit: Visit) -> web.StreamResponse:
+        """Serve a request, or the rest of it, to its end."""
 
-    async def prepare(self, request: web.BaseRequest) -> None:
-        """Write nothing: the head is written."""
-
-    async def write_eof(self, data: Any = b"") -> None:
-        """Write nothing: the body is written."""
-
-
-# They hold no state of a request, so one of each serves all.
-KEEP_ALIVE, CLOSE = _Answered(keep_alive=True), _Answered(keep_alive=False)
-
-
-class ClientRequest:
-    """
-    One request as aiohttp parsed it; stands in for its ``BaseRequest``, of which a relay needs little.
-
-    ``fields`` are the header fields, ``content`` the body's stream, ``has_body`` whether there is one.
-    """
-
-    __slots__ = (
-        *("_task", "content", "fields", "has_body", "keep_alive"),
-        *("method", "protocol", "target", "version", "writer"),
-    )
-
-    def __init__(
-        self,
-        message: RawRequestMessage,
-        payload: StreamReader,
-        protocol: ClientProtocol,
-        writer: AbstractStreamWriter,
-        task: asyncio.Task[None],
-    ) -> None:
-        self.method = message.method
-        self.target = message.path
-        self.version = message.version
-        self.fields = FieldSet(message.raw_headers)
-        # Behind a request for an upgrade aiohttp stops to read, drops what stands there in the same segment or keeps it
-        # for later, and would then read half a body as a request. So such a request is the connection's last.
-        self.keep_alive = not (message.should_close or message.upgrade)
-        self.content = payload
-        self.has_body = payload is not EMPTY_PAYLOAD
-        self.protocol = protocol
-        self.writer = writer
-        # aiohttp clears it at the end, and calls the two methods below.
-        self._task: asyncio.Task[None] | None = task
-
-    def _finish(self) -> None:
-        """Let go of nothing: there are no uploaded files here."""
-
-    def _cancel(self, exc: BaseException) -> None:
-        self.content.set_exception(exc)
+    def refuse_unread(self, protocol: ClientProtocol, error: GatewayError) -> bytes:
+        """Return the answer to a request that could not even be read."""
 
 
 class ClientServer(web.Server):
-    """Makes a ``ClientProtocol`` of each connection; ``refuse`` builds and accounts an answer to a broken request."""
+    """Makes a ``ClientProtocol`` of each connection."""
 
-    def __init__(self, handler: Handler, refuse: RefuseHandler, limits: Limits, timeouts: Timeouts) -> None:
+    def __init__(self, service: Service, fast_path: FastPath, limits: Limits, timeouts: Timeouts) -> None:
         super().__init__(
-            handler,  # type: ignore[arg-type] # it gets what the factory makes
-            request_factory=ClientRequest,  # type: ignore[arg-type] # has what aiohttp asks of a request
+            service.handle,  # type: ignore[arg-type] # it gets what the factory makes
+            request_factory=self._make_visit,  # type: ignore[arg-type] # has what aiohttp asks of a request
             handler_cancellation=True,
         )
-        self.refuse = refuse
+        self.service = service
+        self.fast_path = fast_path
         self.limits = limits
         self.timeouts = timeouts
+
+    def _make_visit(
+        self,
+        message: RawRequestMessage | Visit,
+        payload: StreamReader,
+        protocol: ClientProtocol,
+        _writer: AbstractStreamWriter,
+        task: asyncio.Task[None],
+    ) -> Visit:
+        # A request that was taken already, and has to wait for something now.
+        visit = message if isinstance(message, Visit) else self.service.open_visit(message, payload, protocol)
+        visit.set_task(task)
+        return visit
 
     def __call__(self) -> ClientProtocol:
         """Return the protocol of a new connection."""
@@ -124,24 +91,10 @@ class ClientServer(web.Server):
             cast("ClientProtocol", connection).end_soon()
 
 
-class _TunnelParser:
-    """What aiohttp feeds after an upgrade, in the words of its WebSocket reader."""
-
-    def __init__(self, tunnel: Tunnel) -> None:
-        self._tunnel = tunnel
-
-    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        self._tunnel.receive_from_client(data)
-        return False, b""
-
-    def feed_eof(self) -> None:
-        self._tunnel.lose_client()
-
-
 class ClientProtocol(web.RequestHandler):
     """One client connection."""
 
-    __slots__ = ("_closing_timer", "_end", "_gateway", "_head_timer", "_tunnel", "client")
+    __slots__ = ("_closing_timer", "_end", "_gateway", "_given", "_head_timer", "_tunnel", "client", "visit")
 
     def __init__(self, server: ClientServer, loop: asyncio.AbstractEventLoop) -> None:
         limits, timeouts = server.limits, server.timeouts
@@ -163,6 +116,10 @@ class ClientProtocol(web.RequestHandler):
         self._closing_timer: asyncio.TimerHandle | None = None
         self._tunnel: Tunnel | None = None
         self._end = b""
+        # A request that was served past aiohttp, while it waits for the upstream.
+        self.visit: Visit | None = None
+        # One that aiohttp was given, until its task has begun.
+        self._given: Visit | None = None
         self.client = Client("", "http")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -178,22 +135,97 @@ class ClientProtocol(web.RequestHandler):
         """Let go of everything that waits for this client."""
         self._stop_head_timer()
         super().connection_lost(exc)
+        # aiohttp ends its tasks, and a task that ends before its first step tells nobody.
+        visit = self.visit or self._given
+        self.visit = self._given = None
+        if visit is not None and visit.is_taken:
+            self._gateway.fast_path.lose(visit)
         if self._closing_timer is not None:
             self._closing_timer.cancel()
         self._tunnel = None
 
     def data_received(self, data: bytes) -> None:
+        """Serve what can be served at once; else feed aiohttp."""
+        waiter = self._waiter
+        if self.visit is not None:
+            # A second request is for aiohttp's queue, so the one before it must be there first.
+            self.hand_over()
+        # Between two requests aiohttp waits and its parser holds nothing: a head that has begun would have its timer.
+        elif (
+            waiter is not None
+            and self._head_timer is None
+            and not (waiter.done() or self.writing_paused)
+            and self._gateway.fast_path.take(self, data)
+        ):
+            return
+        self._feed(data)
+
+    def _feed(self, data: bytes) -> None:
         """Feed aiohttp, and watch over a head that has begun and does not end."""
         size = len(_PLAIN_END)
         self._end = data[-size:] if len(data) >= size else (self._end + data)[-size:]
         super().data_received(data)
         self._fail_broken_body()
-        is_head_open = bool(data) and self._waiter is not None and not self._waiter.done() and not self._upgraded
+        is_head_open = bool(data) and self._is_waiting and not self._upgraded
         if not is_head_open:
             self._stop_head_timer()
         elif self._head_timer is None:
             seconds = self._gateway.timeouts.header_read_seconds
             self._head_timer = self._loop.call_later(seconds, self._refuse_slow_head)
+
+    @property
+    def _is_waiting(self) -> bool:
+        """Whether aiohttp waits for the next request."""
+        return self._waiter is not None and not self._waiter.done()
+
+    # --- requests that are served past aiohttp -----------------------------------------------------------------------
+
+    def leave(self, *, keep_alive: bool) -> None:
+        """Take note that the request which was taken is answered."""
+        self.visit = None
+        if not keep_alive:
+            self.end_after_writing()
+            return
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        if self._keepalive_handle is None:
+            self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
+
+    def hand_over(self) -> None:
+        """Have aiohttp go on with the request that was taken."""
+        waiter = self._waiter
+        if self.visit is None:
+            return
+        if waiter is None or waiter.done():
+            # aiohttp is about to end the connection, and what waits for it is lost with it.
+            self.force_close()
+            return
+        if self.visit.connection is not None:
+            self.visit.connection.stop_asking()
+        self._given, self.visit = self.visit, None
+        self._messages.append((self._given, EMPTY_PAYLOAD))  # type: ignore[arg-type] # aiohttp passes it on
+        waiter.set_result(None)
+
+    def note_task(self) -> None:
+        """Take note that a task serves the request that was handed over."""
+        self._given = None
+
+    def _process_keepalive(self) -> None:
+        if self.visit is None:
+            super()._process_keepalive()
+        else:
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+            self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp's signature
+        """Finish what is served, then close; aiohttp knows only of what it serves itself."""
+        self.hand_over()
+        await super().shutdown(timeout)
+
+    async def drain(self) -> None:
+        """Wait until the client has taken enough of what was written."""
+        await self._drain_helper()
+
+    # --- aiohttp's hooks ---------------------------------------------------------------------------------------------
 
     def _fail_broken_body(self) -> None:
         """Tell whoever reads a body that it is malformed: aiohttp only tells the next request, which never comes."""
@@ -207,7 +239,7 @@ class ClientProtocol(web.RequestHandler):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Finish an answer, and end the connection where the next request would not be what its sender wrote."""
-        is_chunked = bool(cast("ClientRequest", request).fields.values(b"transfer-encoding"))
+        is_chunked = cast("Visit", request).is_chunked
         if is_chunked and self.may_hold_trailers:
             resp = CLOSE
         if resp is CLOSE:
@@ -228,7 +260,7 @@ class ClientProtocol(web.RequestHandler):
         """End this connection as soon as no request is served on it."""
         # aiohttp's own close leaves an idle transport open until its last shutdown, and throws away what still comes
         # of a body; who is served now has its connection ended by the answer.
-        if self._waiter is not None and not self._waiter.done():
+        if self._is_waiting and self.visit is None:
             self.force_close()
 
     def _stop_head_timer(self) -> None:
@@ -242,7 +274,7 @@ class ClientProtocol(web.RequestHandler):
 
     def _refuse(self, error: GatewayError) -> None:
         if self.transport is not None:
-            self.transport.write(self._gateway.refuse(self, error))
+            self.transport.write(self._gateway.service.refuse_unread(self, error))
         self.force_close()
 
     def handle_error(
@@ -256,7 +288,9 @@ class ClientProtocol(web.RequestHandler):
         if status != _BAD_REQUEST:
             return self._raise_internal(exc)
         if self.transport is not None:
-            self.transport.write(self._gateway.refuse(self, describe_parser_error(exc, self.max_line_size)))
+            self.transport.write(
+                self._gateway.service.refuse_unread(self, describe_parser_error(exc, self.max_line_size))
+            )
         return CLOSE
 
     def _raise_internal(self, exc: BaseException | None) -> NoReturn:
@@ -266,7 +300,7 @@ class ClientProtocol(web.RequestHandler):
     def attach(self, tunnel: Tunnel) -> None:
         """Give all further bytes of this connection to a tunnel."""
         self._tunnel = tunnel
-        self.set_parser(_TunnelParser(tunnel))  # type: ignore[arg-type] # aiohttp calls these two methods, no others
+        self.set_parser(TunnelParser(tunnel))  # type: ignore[arg-type] # aiohttp calls these two methods, no others
 
     def cut(self, *, is_http_1_1: bool) -> None:
         """
@@ -310,28 +344,3 @@ class ClientProtocol(web.RequestHandler):
         super().resume_writing()
         if self._tunnel is not None:
             self._tunnel.resume_client()
-
-
-_BAD_REQUEST = 400
-
-
-def describe_peer(protocol: web.RequestHandler) -> Client:
-    """Return who is at the other end; who comes through a Unix socket has no address."""
-    peer = protocol.peername
-    return Client(peer[0] if isinstance(peer, tuple) else "", "https" if protocol.ssl_context else "http")
-
-
-def describe_parser_error(error: BaseException | None, max_line_size: int) -> GatewayError:
-    """Return what aiohttp's parser refused, in our words; ``max_line_size`` tells a long line from a long field."""
-    if isinstance(error, LineTooLong):
-        _, limit, *_ = error.args
-        if limit == max_line_size:
-            return RequestRefused(Reason.URI_TOO_LONG, "The request-target is too long.", expected=limit)
-        return RequestRefused(Reason.HEADERS_TOO_LARGE, "A header field is too large.", expected=limit)
-    # aiohttp has one class for all that is malformed, and this is the only limit among it.
-    if isinstance(error, HttpProcessingError) and error.message.startswith(_TOO_MANY_FIELDS):
-        return RequestRefused(Reason.HEADERS_TOO_LARGE, "The request has too many header fields.")
-    return RequestRefused(Reason.MALFORMED_REQUEST, "The request is not well-formed HTTP/1.1.")
-
-
-_TOO_MANY_FIELDS = "Too many headers"

@@ -42,6 +42,20 @@ class UpstreamPool:
         self._line: deque[asyncio.Future[UpstreamConnection]] = deque()
         self._gone: asyncio.Future[None] | None = None
 
+    @property
+    def has_idle(self) -> bool:
+        """Whether any connection lies idle."""
+        return bool(self._idle)
+
+    def take(self) -> UpstreamConnection | None:
+        """Return a connection that lies idle, for one exchange as of ``acquire``, or None."""
+        while self._idle:
+            connection, _ = self._idle.popitem()
+            if connection.is_quiet:
+                return connection
+            connection.abort()
+        return None
+
     async def acquire(self) -> UpstreamConnection:
         """
         Return a connection for one exchange; whatever then happens, it must come to ``release``.
@@ -53,7 +67,10 @@ class UpstreamPool:
         if self._gone is not None:
             raise _build_draining()
         while True:
-            connection = self._take_idle() or self._reserve() or await self._stand_in_line()
+            taken = self.take()
+            if taken is not None:
+                return taken
+            connection = self._reserve() or await self._stand_in_line()
             if not connection.is_connected:
                 return await self._dial(connection)
             if connection.is_quiet:
@@ -79,9 +96,6 @@ class UpstreamPool:
             connection.abort()
         if self._open:
             await self._gone
-
-    def _take_idle(self) -> UpstreamConnection | None:
-        return self._idle.popitem()[0] if self._idle else None
 
     def _reserve(self) -> UpstreamConnection | None:
         """Return a connection yet to be dialed, if there is room for one."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from httptools import HttpParserError, HttpResponseParser
 
+from gateway.core.errors import UpstreamFailed
 from gateway.core.fields import Field
 from gateway.proxy.response import (
     MAX_FIELDS,
@@ -18,7 +19,6 @@ from gateway.proxy.response import (
     ResponseHead,
     build_failure,
     check_start,
-    check_switch,
     parse_response_head,
 )
 
@@ -26,6 +26,8 @@ from gateway.proxy.response import (
 MAX_INTERIM_HEADS = 16
 
 _HEAD_END = b"\r\n\r\n"
+_LAST_CHUNK = b"0\r\n\r\n"
+_OK = 200
 
 
 class ResponseReader:
@@ -37,34 +39,21 @@ class ResponseReader:
     After a 101, the body is whatever follows on the connection.
     """
 
-    __slots__ = (
-        "_chunks",
-        "_interim",
-        "_method",
-        "_partial",
-        "_pieces",
-        "_remaining",
-        "_upgrade",
-        "buffered",
-        "final",
-        "has_surplus",
-        "heads",
-        "is_complete",
-    )
+    # What follows stands here and not in __init__, as most responses set little of it.
+    _partial = b""
+    _interim = 0
+    _remaining = 0
+    _chunks: ChunkedDecoder | None = None
+    final: ResponseHead | None = None
+    buffered = 0
+    is_complete = False
+    has_surplus = False
 
     def __init__(self, method: bytes, *, asks_upgrade: bool = False) -> None:
         self._method = method
         self._upgrade = asks_upgrade
-        self._partial = b""
-        self._interim = 0
-        self._remaining = 0
-        self._chunks: ChunkedDecoder | None = None
         self._pieces: list[bytes] = []
         self.heads: list[ResponseHead] = []
-        self.final: ResponseHead | None = None
-        self.buffered = 0
-        self.is_complete = False
-        self.has_surplus = False
 
     @property
     def trailers(self) -> tuple[Field, ...]:
@@ -80,17 +69,34 @@ class ResponseReader:
         Raises:
             UpstreamFailed: ``UPSTREAM_BAD_RESPONSE``; the response is malformed or ambiguous. Feed no more.
         """
-        while self.final is None:
-            data = self._partial + data
-            head, end, data = data.partition(_HEAD_END)
-            if not end:
-                check_start(head)
-                self._partial = head
+        final = self.final
+        while final is None:
+            if self._partial:
+                data = self._partial + data
+            end = data.find(_HEAD_END) + len(_HEAD_END)
+            if end < len(_HEAD_END):
+                check_start(data)
+                self._partial = data
                 return
             self._partial = b""
-            self._begin(parse_response_head(head + end, self._method))
-        if data:
-            self._feed_body(data, self.final.framing)
+            head = parse_response_head(data[:end], self._method)
+            data = data[end:]
+            if head.is_interim:
+                self._count_interim()
+            else:
+                self._begin(head)
+                final = head
+            self.heads.append(head)
+        if not data:
+            return
+        if final.framing is Framing.LENGTH and len(data) == self._remaining:
+            # All that was missing, as it mostly is with the head.
+            self._pieces.append(data)
+            self.buffered += len(data)
+            self._remaining = 0
+            self.is_complete = True
+        else:
+            self._feed_body(data, final.framing)
 
     def feed_eof(self) -> None:
         """
@@ -115,48 +121,67 @@ class ResponseReader:
         self.buffered = 0
         return body
 
+    def _count_interim(self) -> None:
+        self._interim += 1
+        if self._interim > MAX_INTERIM_HEADS:
+            raise build_failure("The upstream sent too many interim responses.")
+
     def _begin(self, head: ResponseHead) -> None:
-        if head.is_interim:
-            self._interim += 1
-            if self._interim > MAX_INTERIM_HEADS:
-                raise build_failure("The upstream sent too many interim responses.")
+        """Begin the final response."""
+        self.final = head
+        if head.framing is Framing.LENGTH:
+            self._remaining = head.length or 0
+        elif head.framing is Framing.NONE:
+            self.is_complete = True
+        elif head.framing is Framing.CHUNKED:
+            self._chunks = ChunkedDecoder(self._pieces)
         elif head.status == SWITCHING_PROTOCOLS and not self._upgrade:
             # Whoever sends a 101 that nobody asked for decides alone what the bytes behind it are.
             raise build_failure("The upstream switched protocols without being asked.")
-        else:
-            if head.status == SWITCHING_PROTOCOLS:
-                check_switch(head)
-            self.final = head
-            self._remaining = head.length or 0
-            self.is_complete = head.framing is Framing.NONE
-            if head.framing is Framing.CHUNKED:
-                self._chunks = ChunkedDecoder(self._pieces)
-        self.heads.append(head)
 
     def _feed_body(self, data: bytes, framing: Framing) -> None:
         if self.is_complete:
             self.has_surplus = True
         elif framing is Framing.LENGTH:
-            self._feed_length(data)
+            if len(data) > self._remaining:
+                data = data[: self._remaining]
+                self.has_surplus = True
+            self._pieces.append(data)
+            self.buffered += len(data)
+            self._remaining -= len(data)
+            self.is_complete = not self._remaining
         elif self._chunks is not None:
             self._feed_chunks(self._chunks, data)
         else:
             self._pieces.append(data)
             self.buffered += len(data)
 
-    def _feed_length(self, data: bytes) -> None:
-        if len(data) > self._remaining:
-            data = data[: self._remaining]
-            self.has_surplus = True
-        self._pieces.append(data)
-        self.buffered += len(data)
-        self._remaining -= len(data)
-        self.is_complete = not self._remaining
-
     def _feed_chunks(self, chunks: ChunkedDecoder, data: bytes) -> None:
         self.buffered += chunks.feed(data)
         self.is_complete = chunks.is_complete
         self.has_surplus = chunks.has_surplus
+
+
+def read_whole(data: bytes, method: bytes) -> tuple[ResponseHead, bytes] | None:
+    """
+    Return head and body of a response that these bytes are, to the last one and with its length declared, else None.
+
+    Most are such, and a reader would be made for one call.
+    """
+    if data.endswith(_LAST_CHUNK):
+        return None
+    end = data.find(_HEAD_END) + len(_HEAD_END)
+    if end < len(_HEAD_END):
+        return None
+    try:
+        head = parse_response_head(data[:end], method)
+    except UpstreamFailed:
+        # Who reads it again knows what to do.
+        return None
+    size = len(data) - end
+    if head.framing is Framing.LENGTH:
+        return (head, data[end:]) if size == head.length else None
+    return (head, b"") if head.framing is Framing.NONE and not size and head.status >= _OK else None
 
 
 class ChunkedDecoder:

@@ -8,12 +8,21 @@ the client's field, never ours (RFC 9110, section 7.6.1).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import lru_cache
+import re
+from collections.abc import Callable, Iterable
+from functools import lru_cache, partial
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from gateway.core.fields import HOP_BY_HOP, Field, FieldSet, build_forwarded_node, fold_name, split_list
+from gateway.core.fields import (
+    HOP_BY_HOP,
+    INDEXED,
+    FieldSet,
+    build_forwarded_node,
+    build_name_pattern,
+    fold_name,
+    split_list,
+)
 from gateway.core.identity import IDENTITY_PREFIX
 from gateway.core.policy import Network, Policy
 
@@ -21,7 +30,7 @@ _VIA = b"Via: 1.1 auth-gateway\r\n"
 _UPGRADE = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
 # The framing is ours to write again; an expectation was answered by us; the fields of trailers never come through.
 # CGI hands a field "Proxy" on as HTTP_PROXY, the setting by which programs choose whom to ask.
-_REMADE = frozenset({b"content-length", b"expect", b"proxy", b"trailer"})
+_REMADE = frozenset({b"content-length", b"expect", b"proxy", b"trailer", b"x-request-id"})
 # One set, removed as one from peers that are not trusted: some backend believes each of them.
 _FORWARDED = frozenset(
     {
@@ -44,13 +53,13 @@ _OWN_FORWARDED = frozenset({b"forwarded", b"x-forwarded-for"})
 # A certificate that a client merely claims to have shown (RFC 9440, section 4).
 _CLIENT_CERTIFICATE = frozenset({b"client-cert", b"client-cert-chain", b"x-forwarded-client-cert"})
 
+_PREFIXES = (_FORWARDED_PREFIX, IDENTITY_PREFIX)
+_ANY = rb"[^:\r\n]*"
+
 # The longest text of an IPv6 address.
 _MAX_ADDRESS_LENGTH = 45
 # Names and addresses are the client's, so the memory of them is bounded.
 _MAX_REMEMBERED = 1024
-
-# What becomes of one field of the client. Plain numbers: an Enum's hash and look-up cost more than the rest of a field.
-_PASS, _REMOVE, _HOST, _REQUEST_ID, _FROM_TRUSTED = range(5)
 
 
 class Client(NamedTuple):
@@ -60,102 +69,147 @@ class Client(NamedTuple):
     scheme: str
 
 
-class _Described(NamedTuple):
-    """What is said of a client on each of its requests; ``fields`` for one that no proxy speaks for."""
+class RequestHeader(FieldSet):
+    """
+    The header of a request, read once.
 
-    address: bytes
-    scheme: bytes
-    element: bytes
-    fields: bytes
+    ``octets`` are its lines as they came, each behind its CR LF; ``passed`` is what goes upstream of it, in order, in
+    pieces of whole lines. ``has_repeated`` says that one of the fields that are read came twice.
+    """
+
+    has_repeated = False
+
+    def __init__(self, octets: bytes, *, is_from_trusted: bool) -> None:
+        self.octets = octets
+        self.is_from_trusted = is_from_trusted
+        self.passed: list[bytes] = []
+
+    def values(self, name: bytes) -> list[bytes]:
+        """Return the values of all fields of that (lower-case) name, in order."""
+        lines = (line.partition(b":") for line in self.octets.split(b"\r\n"))
+        return [value.strip(b" \t") for key, _, value in lines if key.lower() == name]
+
+
+class _Rule(NamedTuple):
+    """
+    What is done with the fields of one name.
+
+    ``attribute`` is the one of ``FieldSet`` that gets their values. ``line`` goes upstream in place of theirs: None for
+    theirs as they came, empty for none.
+    """
+
+    attribute: str | None
+    line: bytes | None
+
+
+class _Rules(dict[bytes, _Rule]):
+    """The rules by spelling of the name, as each client has its own, and keeps to it; made when first asked for."""
+
+    def __init__(self, make: Callable[[bytes], _Rule]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, name: bytes) -> _Rule:
+        rule = self._make(name)
+        # Names are the client's, so the memory of them is bounded.
+        if len(self) < _MAX_REMEMBERED:
+            self[name] = rule
+        return rule
 
 
 class RequestRewriter:
-    """The request side of one policy: classifies each field name once and remembers it."""
+    """The request side of one policy."""
 
     def __init__(self, policy: Policy) -> None:
         self._forwarding = policy.forwarding
         self._owned = policy.identity.owned_names
         self._base_path = policy.forwarding.base_path.encode("ascii")
         self._via = _VIA if policy.forwarding.has_via else b""
-        self._dispositions: dict[bytes, int] = {}
+        self._host_line = b"Host: " + policy.forwarding.host if policy.forwarding.host is not None else None
+        self._special = _compile_special(self._owned)
+        self._rules = _Rules(partial(self._make_rule, is_from_trusted=False))
+        self._rules_for_trusted = _Rules(partial(self._make_rule, is_from_trusted=True))
+        self._has_trusted = bool(policy.forwarding.trusted_proxies)
         self._is_trusted = lru_cache(maxsize=_MAX_REMEMBERED)(self._is_trusted_address)
+
+    def read(self, octets: bytes, client: Client) -> RequestHeader:
+        """Return the header that these lines are, each behind its CR LF; that they are fields, a parser has checked."""
+        is_from_trusted = self._has_trusted and self._is_trusted(client.address)
+        header = RequestHeader(octets, is_from_trusted=is_from_trusted)
+        rules = self._rules_for_trusted if is_from_trusted else self._rules
+        passed = header.passed
+        # Fields that nobody here reads stay together as they came, for the price of looking for the others.
+        pieces = iter(self._special.split(octets))
+        leading = next(pieces)
+        if leading:
+            passed.append(leading[2:])
+        for name, rest in zip(pieces, pieces):  # noqa: B905 - one iterator, a name and a rest each
+            value, _, following = rest.partition(b"\r\n")
+            attribute, line = rules[name]
+            if attribute is not None:
+                before = getattr(header, attribute)
+                if before:
+                    header.has_repeated = True
+                setattr(header, attribute, (*before, value.strip(b" \t")))
+            if line is None:
+                passed.append(b"%b:%b" % (name, value))
+            elif line:
+                passed.append(line)
+            if following:
+                passed.append(following)
+        if header.connection:
+            _drop_listed(header)
+        return header
 
     def build(
         self,
         method: str,
         target: str,
-        fields: FieldSet,
+        header: RequestHeader,
         *,
         client: Client,
-        identity: Iterable[Field],
+        identity: bytes,
         request_id: bytes,
-        framing: bytes,
-        is_upgrade: bool,
+        framing: bytes = b"",
+        is_upgrade: bool = False,
     ) -> bytes:
         """
         Return the head of the upstream request.
 
-        ``identity`` are our fields, ``framing`` the ready line of Content-Length or Transfer-Encoding, or empty.
+        ``identity`` are the ready lines of our fields, ``framing`` the one of Content-Length or Transfer-Encoding.
         """
-        is_trusted = self._is_trusted(client.address)
+        host = header.host[0] if header.host else b""
         # "*" is the server itself and has no path to stand before (RFC 9112, section 3.2.4).
         base_path = b"" if target == "*" else self._base_path
-        lines = [method.encode("ascii"), b" ", base_path, target.encode("ascii"), b" HTTP/1.1\r\n"]
-        self._pass_fields(fields, request_id, lines, is_trusted=is_trusted)
-        hosts = fields.values(b"host")
-        if not hosts and self._forwarding.host is not None:
+        start = b"%b %b%b HTTP/1.1" % (method.encode("ascii"), base_path, target.encode("ascii"))
+        lines = [start, *header.passed]
+        if not header.host and self._host_line is not None:
             # An HTTP/1.0 client may do without; the upstream gets HTTP/1.1.
-            lines += (b"Host: ", self._forwarding.host, b"\r\n")
-        if not fields.values(b"x-request-id"):
-            lines += (b"X-Request-ID: ", request_id, b"\r\n")
-        host = hosts[0] if hosts else b""
-        lines += build_forwarded(describe_client(client), host, fields if is_trusted else None)
-        for name, value in identity:
-            lines += (name, b": ", value, b"\r\n")
-        lines += (self._via, _UPGRADE if is_upgrade else b"", framing, b"\r\n")
-        return b"".join(lines)
+            lines.append(self._host_line)
+        forwarded = (
+            continue_forwarded(client, host, header) if header.is_from_trusted else begin_forwarded(client, host)
+        )
+        own = (request_id, forwarded, identity, self._via, _UPGRADE if is_upgrade else b"", framing)
+        lines.append(b"X-Request-ID: %b\r\n%b%b%b%b%b\r\n" % own)
+        return b"\r\n".join(lines)
 
-    def _pass_fields(self, fields: FieldSet, request_id: bytes, lines: list[bytes], *, is_trusted: bool) -> None:
-        """Add what is left of the client's fields, in order; those that we rewrite stay in their place."""
-        listed = split_list(fields.values(b"connection"))
-        dispositions, host = self._dispositions, self._forwarding.host
-        has_request_id = False
-        for name, value in fields.pairs:
-            disposition = dispositions.get(name)
-            if disposition is None:
-                disposition = self._classify(name)
-            if disposition == _PASS:
-                if not listed or name.lower() not in listed:
-                    lines += (name, b": ", value, b"\r\n")
-            elif disposition == _HOST:
-                lines += (name, b": ", value if host is None else host, b"\r\n")
-            elif disposition == _REQUEST_ID and not has_request_id:
-                has_request_id = True
-                lines += (name, b": ", request_id, b"\r\n")
-            elif disposition == _FROM_TRUSTED and is_trusted:
-                lines += (name, b": ", value, b"\r\n")
+    def _make_rule(self, name: bytes, *, is_from_trusted: bool) -> _Rule:
+        attribute = INDEXED.get(name.lower())
+        if fold_name(name) == b"host":
+            return _Rule(attribute, self._host_line)
+        return _Rule(attribute, None if self._is_passed(name, is_from_trusted=is_from_trusted) else b"")
 
-    def _classify(self, name: bytes) -> int:
-        disposition = self._classify_name(name)
-        if len(self._dispositions) < _MAX_REMEMBERED:
-            self._dispositions[name] = disposition
-        return disposition
-
-    def _classify_name(self, name: bytes) -> int:
+    def _is_passed(self, name: bytes, *, is_from_trusted: bool) -> bool:
         # By the folded name: a backend that reads Transfer_Encoding as Transfer-Encoding must not get it either.
         folded = fold_name(name)
         if folded in self._owned or folded.startswith(IDENTITY_PREFIX):
-            return _REMOVE
+            return False
         if folded in HOP_BY_HOP or folded in _REMADE or folded in _CLIENT_CERTIFICATE or folded in _OWN_FORWARDED:
-            return _REMOVE
-        if folded in _FORWARDED or folded.startswith(_FORWARDED_PREFIX):
+            return False
+        if _is_forwarded(folded):
             # Another spelling would pass beside the one that we write.
-            return _FROM_TRUSTED if name.lower() == folded else _REMOVE
-        if folded == b"x-request-id":
-            return _REQUEST_ID if name.lower() == folded else _REMOVE
-        if folded == b"authorization":
-            return _PASS if self._forwarding.forward_token else _REMOVE
-        return _HOST if folded == b"host" else _PASS
+            return is_from_trusted and name.lower() == folded
+        return folded != b"authorization" or self._forwarding.forward_token
 
     def _is_trusted_address(self, address: str) -> bool:
         return is_in_networks(address, self._forwarding.trusted_proxies)
@@ -165,36 +219,69 @@ class RequestRewriter:
         if not self._is_trusted(peer):
             return peer
         address = peer
-        hops = [hop.strip() for value in fields.values(b"x-forwarded-for") for hop in value.split(b",")]
+        hops = [hop.strip() for value in fields.x_forwarded_for for hop in value.split(b",")]
         while hops and self._is_trusted(address):
             address = hops.pop().decode("latin-1")
         return address if len(address) <= _MAX_ADDRESS_LENGTH and address.isprintable() else peer
 
 
+def _compile_special(owned: Iterable[bytes]) -> re.Pattern[bytes]:
+    """Return what finds the fields that do not just go on, whatever their folded spelling, each up to its colon."""
+    folded = HOP_BY_HOP | _REMADE | _FORWARDED | _CLIENT_CERTIFICATE | {b"authorization", *INDEXED, *owned}
+    return re.compile(
+        build_name_pattern([*map(_build_folded, folded), *(_build_folded(prefix) + _ANY for prefix in _PREFIXES)])
+    )
+
+
+def _build_folded(name: bytes) -> bytes:
+    """Return an expression for every name that folds to this one."""
+    return name.replace(b"-", rb"[^0-9A-Za-z:\r\n]")
+
+
+def _drop_listed(header: RequestHeader) -> None:
+    """
+    Remove the fields that Connection names.
+
+    But for Host, which no client can keep from the upstream, and what a trusted proxy says of a client: many pass the
+    client's Connection on.
+    """
+    listed = [name for name in split_list(header.connection) if not (name == b"host" or _is_forwarded(name))]
+    lines = [line for piece in header.passed for line in piece.split(b"\r\n")]
+    header.passed = [line for line in lines if line.partition(b":")[0].lower() not in listed]
+
+
+def _is_forwarded(folded: bytes) -> bool:
+    return folded in _FORWARDED or folded.startswith(_FORWARDED_PREFIX)
+
+
+# Who comes once comes again, and asks for the same host.
 @lru_cache(maxsize=_MAX_REMEMBERED)
-def describe_client(client: Client) -> _Described:
-    """Return what is said of a client, ready to be written."""
-    address, scheme = client.address.encode("ascii") or b"unknown", client.scheme.encode("ascii")
-    element = b"for=%b;proto=%b" % (build_forwarded_node(client.address).encode("ascii"), scheme)
-    fields = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\n" % (address, scheme)
-    return _Described(address, scheme, element, fields)
-
-
-def build_forwarded(client: _Described, host: bytes, trusted: FieldSet | None) -> list[bytes]:
-    """Return the lines that say who asked, for whom and how (RFC 7239): continued from a trusted proxy, else begun."""
-    element = client.element
+def begin_forwarded(client: Client, host: bytes) -> bytes:
+    """Return the lines that say who asked, for whom and how (RFC 7239), of a client that no proxy speaks for."""
+    lines = [b"X-Forwarded-For: %b" % _name_address(client), b"X-Forwarded-Proto: %b" % client.scheme.encode("ascii")]
     if host:
-        element = b'%b;host="%b"' % (element, host)
-    if trusted is None:
-        named = (b"X-Forwarded-Host: ", host, b"\r\n") if host else ()
-        return [client.fields, *named, b"Forwarded: ", element, b"\r\n"]
-    addresses = b", ".join([*trusted.values(b"x-forwarded-for"), client.address])
-    lines = [b"X-Forwarded-For: ", addresses, b"\r\n"]
-    if not trusted.values(b"x-forwarded-proto"):
-        lines += (b"X-Forwarded-Proto: ", client.scheme, b"\r\n")
-    if host and not trusted.values(b"x-forwarded-host"):
-        lines += (b"X-Forwarded-Host: ", host, b"\r\n")
-    return [*lines, b"Forwarded: ", b", ".join([*trusted.values(b"forwarded"), element]), b"\r\n"]
+        lines.append(b"X-Forwarded-Host: %b" % host)
+    return b"\r\n".join([*lines, b"Forwarded: %b" % _build_element(client, host), b""])
+
+
+def continue_forwarded(client: Client, host: bytes, fields: FieldSet) -> bytes:
+    """Return those lines where a trusted proxy has spoken, and what it said goes on."""
+    lines = [b"X-Forwarded-For: " + b", ".join([*fields.x_forwarded_for, _name_address(client)])]
+    if not fields.x_forwarded_proto:
+        lines.append(b"X-Forwarded-Proto: %b" % client.scheme.encode("ascii"))
+    if host and not fields.x_forwarded_host:
+        lines.append(b"X-Forwarded-Host: %b" % host)
+    lines.append(b"Forwarded: " + b", ".join([*fields.forwarded, _build_element(client, host)]))
+    return b"\r\n".join([*lines, b""])
+
+
+def _name_address(client: Client) -> bytes:
+    return client.address.encode("ascii") or b"unknown"
+
+
+def _build_element(client: Client, host: bytes) -> bytes:
+    element = f"for={build_forwarded_node(client.address)};proto={client.scheme}".encode("ascii")
+    return b'%b;host="%b"' % (element, host) if host else element
 
 
 def is_in_networks(address: str, networks: Iterable[Network]) -> bool:

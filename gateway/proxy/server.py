@@ -10,72 +10,27 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
-from aiohttp import web
-from aiohttp.http import HttpVersion11
+from aiohttp import StreamReader, web
+from aiohttp.http import HttpVersion11, RawRequestMessage
 
 from gateway.admin.access import AccessLog, AccessRecord
 from gateway.admin.metrics import Metrics
-from gateway.config.settings import Settings
-from gateway.core.decision import Allow, NeedKeys, RequestHead, decide
+from gateway.core.decision import NOBODY_ASKED, Allow, NeedKeys, decide
 from gateway.core.errors import GatewayError, Reason, RequestRefused, Unavailable, UpstreamFailed
-from gateway.core.jwks import KeySet
-from gateway.core.proofs import ProofCache
-from gateway.proxy.answers import build_refusal
-from gateway.proxy.exchange import ClientGone, Exchange, Outgoing, StreamKind
-from gateway.proxy.listener import CLOSE, KEEP_ALIVE, ClientProtocol, ClientRequest, ClientServer
-from gateway.proxy.pool import UpstreamPool
-from gateway.proxy.request_checks import (
-    asks_websocket,
-    check_fields,
-    choose_request_id,
-    expects_continue,
-    find_trace_id,
-)
-from gateway.proxy.request_head import Client, RequestRewriter
-from gateway.proxy.response_head import ClientConnection
+from gateway.proxy.account import Accounts
+from gateway.proxy.answers import CLOSE, KEEP_ALIVE, build_refusal
+from gateway.proxy.exchange import ClientGone, Exchange
+from gateway.proxy.fast_path import FastPath
+from gateway.proxy.listener import ClientProtocol, ClientServer
+from gateway.proxy.request_checks import asks_websocket, check_fields, check_size, check_version, choose_request_id
+from gateway.proxy.request_head import RequestHeader
+from gateway.proxy.runtime import Runtime
 from gateway.proxy.tunnel import GOING_AWAY, StreamEnd
+from gateway.proxy.visit import StreamKind, Visit
 
 CLIENT_CLOSED_REQUEST = 499  # nginx's word for it; nobody gets it sent.
-
-
-@dataclass(frozen=True, slots=True)
-class Runtime:
-    """
-    What requests are served with, swapped whole on a reload; a request keeps the one that it began with.
-
-    ``keys`` maps a provider's name to its usable set and changes as keys do; ``supply`` waits for keys that a decision
-    lacks, and returns when there is no more to wait for. ``proofs`` are of this policy's tokens.
-    """
-
-    settings: Settings
-    rewriter: RequestRewriter
-    pool: UpstreamPool
-    keys: Mapping[str, KeySet]
-    supply: Supply
-    proofs: ProofCache
-
-
-class Supply(Protocol):
-    """Asks a provider for keys on behalf of a request, and returns whether its issuer answered."""
-
-    async def __call__(self, need: NeedKeys) -> bool: ...
-
-
-@dataclass(slots=True)
-class _Visit:
-    """One request while it is served."""
-
-    request: ClientRequest
-    runtime: Runtime
-    record: AccessRecord
-    started: float
-    client: Client
-    connection: ClientConnection
-    route: str = ""
-    exchange: Exchange | None = None
 
 
 class Gateway:
@@ -87,8 +42,10 @@ class Gateway:
         self.runtime = runtime
         self.is_draining = False
         self._metrics = metrics
+        self._accounts = Accounts(metrics, access_log)
         self._access_log = access_log
         self._clock = clock
+        self._fast_path = FastPath(self)
         self._streams: set[Exchange] = set()
         self._has_ended_streams = False
         self._idle: asyncio.Future[None] | None = None
@@ -96,7 +53,7 @@ class Gateway:
     def build_server(self) -> ClientServer:
         """Return the protocol factory for the public listener, with the limits of the file as it is now."""
         settings = self.runtime.settings
-        return ClientServer(self.handle, self.refuse_connection, settings.limits, settings.timeouts)
+        return ClientServer(self, self._fast_path, settings.limits, settings.timeouts)
 
     def end_streams(self) -> None:
         """Say goodbye to everyone who holds a WebSocket or an event stream, and to whoever is about to."""
@@ -110,180 +67,178 @@ class Gateway:
             self._idle = asyncio.get_running_loop().create_future()
             await self._idle
 
-    async def handle(self, request: ClientRequest) -> web.StreamResponse:
-        """Serve one request to its end; it is written down however it ends."""
-        visit = self._begin(request)
-        self._metrics.requests_in_flight += 1
+    # --- a request, with waiting -------------------------------------------------------------------------------------
+
+    def open_visit(self, message: RawRequestMessage, content: StreamReader, protocol: ClientProtocol) -> Visit:
+        """Return a request that aiohttp has read."""
+        runtime = self.runtime
+        octets = b"".join([b"\r\n%b: %b" % pair for pair in message.raw_headers])
+        visit = self.begin(protocol, message.method, message.path, runtime.rewriter.read(octets, protocol.client))
+        visit.content = content
+        visit.is_chunked = message.chunked
+        visit.is_http_1_1 = message.version == HttpVersion11
+        # Behind a request for an upgrade aiohttp stops to read, drops what stands there in the same segment or keeps it
+        # for later, and would then read half a body as a request. So such a request is the connection's last.
+        visit.keep_alive = not (message.should_close or message.upgrade)
+        try:
+            check_size(message.raw_headers, runtime.settings.limits.headers_bytes)
+            check_version(visit.fields, message.version)
+        except GatewayError as error:
+            visit.error = error
+        return visit
+
+    async def handle(self, visit: Visit) -> web.StreamResponse:
+        """Serve a request, or the rest of one that the fast path took, to its end."""
+        if visit.is_taken:
+            visit.is_taken = False
+            visit.protocol.note_task()
+        else:
+            self._metrics.requests_in_flight += 1
         try:
             keep_alive = await self._serve(visit)
+            visit.status = visit.upstream_status or 0
         except GatewayError as error:
-            keep_alive = self._refuse(visit, error) and await self._settle(visit)
+            # With a status, the fast path has refused it, and the client does not take the answer.
+            keep_alive = visit.keep_alive if visit.status else self.refuse(visit, error)
+            keep_alive = keep_alive and await self._settle(visit)
         except (ClientGone, asyncio.CancelledError) as gone:
             # Who leaves an answer that has begun has got it, and a stream ends in no other way.
-            visit.record.status = (visit.exchange and visit.exchange.status) or CLIENT_CLOSED_REQUEST
+            visit.status = visit.upstream_status or CLIENT_CLOSED_REQUEST
             if not isinstance(gone, ClientGone):
                 raise
-            keep_alive = cut(request)
+            keep_alive = cut(visit)
         finally:
-            self._metrics.requests_in_flight -= 1
-            self._account(visit)
-            if self._idle is not None and not self._metrics.requests_in_flight and not self._idle.done():
-                self._idle.set_result(None)
+            self.end(visit)
         return KEEP_ALIVE if keep_alive and not self.is_draining else CLOSE
 
-    async def _settle(self, visit: _Visit) -> bool:
+    async def _serve(self, visit: Visit) -> bool:
+        if visit.error is not None:
+            raise visit.error
+        asked: dict[str, bool] = {}
+        while not visit.head and (need := self.prepare(visit, asked)) is not None:
+            asked[need.provider] = await visit.runtime.supply(need)
+        return await Exchange(visit, self).run()
+
+    async def _settle(self, visit: Visit) -> bool:
         """Wait until a refusal is taken, or who sends request after request and reads nothing would fill our memory."""
-        protocol = visit.request.protocol
-        if not protocol.writing_paused:
+        if not visit.protocol.writing_paused:
             return True
         try:
             async with asyncio.timeout(visit.runtime.settings.timeouts.idle_stream_seconds):
-                await visit.request.writer.drain()
+                await visit.protocol.drain()
         except (TimeoutError, ConnectionError):
-            return cut(visit.request)
+            return cut(visit)
         return True
 
-    def _begin(self, request: ClientRequest) -> _Visit:
-        runtime, fields, client = self.runtime, request.fields, request.protocol.client
-        hosts = fields.values(b"host")
-        record = AccessRecord(
-            choose_request_id(fields.values(b"x-request-id")),
-            runtime.rewriter.find_client_address(fields, client.address),
-            request.method,
-            request.target,
-            hosts[0].decode("latin-1") if hosts else None,
-            find_trace_id(fields),
-        )
-        return _Visit(
-            request,
-            runtime,
-            record,
-            time.perf_counter(),
-            client,
-            ClientConnection(request.version == HttpVersion11, request.keep_alive and not self.is_draining),
-        )
+    # --- the steps of every request ----------------------------------------------------------------------------------
 
-    async def _serve(self, visit: _Visit) -> bool:
-        request, runtime = visit.request, visit.runtime
-        check_fields(request.version, request.fields, runtime.settings.limits.headers_bytes)
-        allow = self._decide(visit, {})
-        if isinstance(allow, NeedKeys):
-            allow = await self._decide_with_keys(visit, allow)
-        is_upgrade = asks_websocket(request.method, request.version, request.fields)
-        if is_upgrade and self._has_ended_streams:
-            raise Unavailable(Reason.DRAINING, "The gateway is stopping.", retry_after_seconds=1)
-        outgoing = self._build_outgoing(visit, allow, is_upgrade=is_upgrade)
-        visit.exchange = Exchange(request, visit.connection, outgoing, self)
-        return await visit.exchange.run(runtime.pool)
+    def begin(self, protocol: ClientProtocol, method: str, target: str, fields: RequestHeader) -> Visit:
+        """Return a request that begins to be served."""
+        request_id = choose_request_id(fields.x_request_id)
+        return Visit(method, target, fields, protocol, self.runtime, request_id, time.perf_counter())
 
-    async def _decide_with_keys(self, visit: _Visit, need: NeedKeys) -> Allow:
-        asked: dict[str, bool] = {}
-        outcome: Allow | NeedKeys = need
-        while isinstance(outcome, NeedKeys):
-            asked[outcome.provider] = await visit.runtime.supply(outcome)
-            outcome = self._decide(visit, asked)
-        return outcome
+    def take(self, visit: Visit) -> None:
+        """Count a request as in flight before any task serves it."""
+        visit.is_taken = True
+        self._metrics.requests_in_flight += 1
 
-    def _decide(self, visit: _Visit, asked: Mapping[str, bool]) -> Allow | NeedKeys:
-        request, runtime = visit.request, visit.runtime
+    def prepare(self, visit: Visit, asked: Mapping[str, bool] = NOBODY_ASKED) -> NeedKeys | None:
+        """
+        Decide on a request and make the head that goes upstream; return what the decision lacks, if anything.
+
+        Raises:
+            GatewayError: The request is refused.
+        """
+        runtime, fields = visit.runtime, visit.fields
+        check_fields(fields)
         proofs = runtime.proofs
-        head = RequestHead(request.method, request.target, request.fields)
         began, hits = time.perf_counter(), proofs.hits
-        outcome = decide(head, runtime.settings.policy, runtime.keys, self._clock(), asked, proofs)
-        if isinstance(outcome, Allow):
-            if outcome.verified is not None and proofs.hits == hits:
-                self._metrics.observe_verify(outcome.verified.token.algorithm, time.perf_counter() - began)
-            self._note_allowed(visit, outcome)
-        return outcome
-
-    def _note_allowed(self, visit: _Visit, allow: Allow) -> None:
-        record, verified = visit.record, allow.verified
-        record.decision = "allow"
-        visit.route = allow.match.route.pattern.text if allow.match.route else "default"
-        if verified is None:
-            return
-        record.provider = verified.provider.name
-        record.subject = verified.token.claims["sub"]
-        record.organization = verified.organization
-        record.client_id = verified.client_id
-
-    def _build_outgoing(self, visit: _Visit, allow: Allow, *, is_upgrade: bool) -> Outgoing:
-        request, settings = visit.request, visit.runtime.settings
-        lengths = request.fields.values(b"content-length")
-        is_chunked = not lengths and request.has_body and not is_upgrade
-        limit = settings.limits.body_bytes
-        if lengths and limit is not None and int(lengths[0]) > limit:
-            raise RequestRefused(Reason.BODY_TOO_LARGE, "The request body is too large.", expected=limit)
-        framing = b"Content-Length: %b\r\n" % lengths[0] if lengths else b""
-        request_id = visit.record.request_id.encode("ascii")
-        head = visit.runtime.rewriter.build(
-            request.method,
-            allow.target.raw,
-            request.fields,
-            client=visit.client,
-            identity=allow.fields,
-            request_id=request_id,
-            framing=b"Transfer-Encoding: chunked\r\n" if is_chunked else framing,
-            is_upgrade=is_upgrade,
+        outcome = decide(visit, runtime.settings.policy, runtime.keys, self._clock(), asked, proofs)
+        if isinstance(outcome, NeedKeys):
+            return outcome
+        visit.allow = outcome
+        if proofs.hits == hits and outcome.verified is not None:
+            self._metrics.observe_verify(outcome.verified.token.algorithm, time.perf_counter() - began)
+        if fields.upgrade and asks_websocket(visit.method, fields, is_http_1_1=visit.is_http_1_1):
+            visit.is_upgrade = True
+            if self._has_ended_streams:
+                raise Unavailable(Reason.DRAINING, "The gateway is stopping.", retry_after_seconds=1)
+        visit.head = runtime.rewriter.build(
+            visit.method,
+            outcome.target,
+            fields,
+            client=visit.protocol.client,
+            identity=outcome.lines,
+            request_id=visit.request_id,
+            framing=self._build_framing(visit) if visit.body or visit.has_stream or fields.content_length else b"",
+            is_upgrade=visit.is_upgrade,
         )
-        return Outgoing(
-            head=head,
-            has_body=is_chunked or bool(lengths and int(lengths[0])),
-            is_chunked=is_chunked,
-            is_upgrade=is_upgrade,
-            expects_continue=expects_continue(request.version, request.fields),
-            request_id=request_id,
-            expires_in_seconds=self._measure_life(allow) if settings.streams.end_at_expiry else None,
-            expiry_close_code=settings.streams.expiry_close_code,
-            max_body_bytes=limit,
-            idle_seconds=settings.timeouts.idle_stream_seconds,
-        )
+        return None
 
-    def _measure_life(self, allow: Allow) -> float | None:
+    def _build_framing(self, visit: Visit) -> bytes:
+        if visit.fields.content_length:
+            [length] = visit.fields.content_length
+            limit = visit.runtime.settings.limits.body_bytes
+            if limit is not None and int(length) > limit:
+                raise RequestRefused(Reason.BODY_TOO_LARGE, "The request body is too large.", expected=limit)
+            return b"Content-Length: %b\r\n" % length
+        return b"Transfer-Encoding: chunked\r\n" if visit.is_chunked else b""
+
+    def end(self, visit: Visit) -> None:
+        """Account for a request that is served."""
+        visit.is_taken = False
+        self._metrics.requests_in_flight -= 1
+        self._accounts.close(visit)
+        if self._idle is not None and not self._metrics.requests_in_flight and not self._idle.done():
+            self._idle.set_result(None)
+
+    def abandon(self, visit: Visit) -> None:
+        """Account for a request whose client has gone before it was answered."""
+        visit.status = CLIENT_CLOSED_REQUEST
+        self.end(visit)
+
+    def measure_life(self, allow: Allow) -> float | None:
+        """Return in how many seconds what was allowed must end, or None for never."""
         end = allow.expires_at
-        if end is None or allow.verified is None:
+        if end is None or allow.verified is None or not self.runtime.settings.streams.end_at_expiry:
             return None
-        now, expiry = self._clock(), allow.verified.token.expires_at
+        now, expiry = self._clock(), allow.verified.token.exp or 0.0
         # Who was let in during the leeway has that, and no more.
         return (expiry if now < expiry else end) - now
 
     # --- refusals ----------------------------------------------------------------------------------------------------
 
-    def _refuse(self, visit: _Visit, error: GatewayError) -> bool:
-        record, request = visit.record, visit.request
-        record.reason = error.reason.word
+    def refuse(self, visit: Visit, error: GatewayError) -> bool:
+        """Answer a request that is refused, or cut an answer that has begun; return whether to keep the connection."""
+        visit.error = error
+        protocol = visit.protocol
         if isinstance(error, UpstreamFailed):
             self._metrics.count_upstream_error(error.reason.word)
-        else:
-            record.decision = "error" if isinstance(error, Unavailable) else "deny"
-        for name, value in error.context.items():
-            setattr(record, name, value)
-        transport = request.protocol.transport
-        if visit.exchange is not None and visit.exchange.status is not None:
+        if visit.upstream_status is not None:
             # The answer has begun: only a cut says that it is not whole.
-            record.status = visit.exchange.status
-            request.protocol.cut(is_http_1_1=visit.connection.is_http_1_1)
+            visit.status = visit.upstream_status
+            protocol.cut(is_http_1_1=visit.is_http_1_1)
             return False
-        record.status = error.reason.status
+        visit.status = error.reason.status
         # A body that nobody reads would be the next request; behind a malformed request stands nothing (RFC 9112, 6.3).
-        is_over = request.content.is_eof() and error.reason is not Reason.MALFORMED_REQUEST
-        keep_alive = visit.connection.keep_alive and is_over
+        is_over = visit.content.is_eof() and error.reason is not Reason.MALFORMED_REQUEST
+        keep_alive = visit.keep_alive and is_over and not self.is_draining
         head, body = build_refusal(
             error,
             visit.runtime.settings.policy,
-            request_id=record.request_id,
-            is_head=request.method == "HEAD",
+            request_id=visit.request_id.decode("ascii"),
+            is_head=visit.method == "HEAD",
             keep_alive=keep_alive,
         )
-        if transport is not None:
-            transport.write(head + body)
-        record.bytes_out = len(body)
+        if protocol.transport is not None:
+            protocol.transport.write(head + body)
+        visit.bytes_out = len(body)
         return keep_alive
 
-    def refuse_connection(self, protocol: ClientProtocol, error: GatewayError) -> bytes:
+    def refuse_unread(self, protocol: ClientProtocol, error: GatewayError) -> bytes:
         """Return the answer to a request that could not even be read, and write it down."""
         record = AccessRecord(
-            request_id=choose_request_id(()),
+            request_id=choose_request_id(()).decode("ascii"),
             client_ip=protocol.client.address,
             method="",
             path="",
@@ -291,8 +246,7 @@ class Gateway:
             decision="deny",
             reason=error.reason.word,
         )
-        self._metrics.observe_request("", error.reason.status, "", 0.0, 0.0)
-        self._metrics.count_decision(None, "deny", error.reason.word)
+        self._metrics.observe_request("", error.reason.status, "", (None, "deny", error.reason.word), 0.0, 0.0)
         head, body = build_refusal(
             error, self.runtime.settings.policy, request_id=record.request_id, is_head=False, keep_alive=False
         )
@@ -300,30 +254,7 @@ class Gateway:
         self._access_log.write(record)
         return head + body
 
-    # --- the account -------------------------------------------------------------------------------------------------
-
-    def _account(self, visit: _Visit) -> None:
-        record, exchange = visit.record, visit.exchange
-        record.duration_seconds = time.perf_counter() - visit.started
-        record.overhead_seconds = record.duration_seconds
-        observed = record.duration_seconds
-        if exchange is not None:
-            record.bytes_in = exchange.bytes_in
-            record.bytes_out = record.bytes_out or exchange.bytes_out
-            record.upstream_status = exchange.status
-            record.overhead_seconds = exchange.began_at - visit.started
-            record.status = record.status or exchange.status or 0
-            if exchange.head_at is not None:
-                record.upstream_seconds = exchange.head_at - exchange.began_at
-                # A stream lasts as long as it is wanted; what counts is how long its beginning took.
-                observed = exchange.head_at - visit.started if exchange.stream else observed
-        metrics = self._metrics
-        metrics.observe_request(
-            record.method, record.status, visit.route, observed, record.overhead_seconds, record.upstream_seconds
-        )
-        if record.decision is not None:
-            metrics.count_decision(record.provider, record.decision, record.reason)
-        self._access_log.write(record)
+    # --- streams -----------------------------------------------------------------------------------------------------
 
     @contextmanager
     def observe(self, exchange: Exchange) -> Iterator[None]:
@@ -340,9 +271,9 @@ class Gateway:
             self._metrics.close_stream(kind, (exchange.stream_end or StreamEnd.CLIENT).value)
 
 
-def cut(request: ClientRequest) -> bool:
+def cut(visit: Visit) -> bool:
     """End a client's connection at once, so that nothing looks whole or waits to be read; return False."""
-    transport = request.protocol.transport
+    transport = visit.protocol.transport
     if transport is not None:
         transport.abort()
     return False

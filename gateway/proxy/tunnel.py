@@ -173,3 +173,17 @@ class Tunnel:
         """Take note that the upstream has gone; without a close frame of its own, the client gets one of ours."""
         self._write_client(self.to_client.close(BAD_GATEWAY))
         self._finish(StreamEnd.UPSTREAM)
+
+
+class TunnelParser:
+    """What aiohttp feeds after an upgrade, in the words of its WebSocket reader."""
+
+    def __init__(self, tunnel: Tunnel) -> None:
+        self._tunnel = tunnel
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        self._tunnel.receive_from_client(data)
+        return False, b""
+
+    def feed_eof(self) -> None:
+        self._tunnel.lose_client()

@@ -18,7 +18,7 @@ from gateway.core.audience import parse_audience_pattern
 from gateway.core.errors import GatewayError, Reason, RequestRefused
 from gateway.core.jwks import ALGORITHMS
 from gateway.core.routes import parse_path_pattern
-from gateway.core.target import parse_target, split_segments
+from gateway.core.target import get_path, parse_target, split_segments
 
 from .pages import ROOT, cut_section, list_blocks, list_code, list_rows, read_page
 
@@ -172,7 +172,7 @@ def test_patterns_take_what_the_page_says(pattern, taken, refused):
 
         def takes(path):
             try:
-                return parsed.match(split_segments(parse_target("GET", path, None).path)) is not None
+                return parsed.match(split_segments(get_path(parse_target("GET", path, ())))) is not None
             except RequestRefused:
                 return False
     else:
@@ -191,7 +191,7 @@ def test_refused_paths_are_refused():
     assert len(paths) > 8
     for path in paths:
         with pytest.raises(GatewayError) as refusal:
-            split_segments(parse_target("GET", path, None).path)
+            split_segments(get_path(parse_target("GET", path, ())))
         assert refusal.value.reason is Reason.AMBIGUOUS_PATH
 
 

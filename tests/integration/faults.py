@@ -16,6 +16,7 @@ from .gateway_harness import RawClient, bearer, open_gateway
 from .loop import wait_until
 from .upstream import OK, Peer, Script, Upstream
 
+WARM = "/warm"
 POST = b"POST / HTTP/1.1\r\nHost: gateway.example\r\n"
 
 
@@ -30,7 +31,8 @@ class Observed:
     def read_records(self) -> list[dict[str, Any]]:
         """Return the access records so far."""
         self.application._output.writer.flush()
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
+        records = [json.loads(line) for line in self.log.read_text().splitlines()]
+        return [record for record in records if record["path"] != WARM]
 
     async def wait_for_records(self, count: int) -> list[dict[str, Any]]:
         """Return that many access records, once they are there; more are a failure."""
@@ -62,11 +64,19 @@ class Observed:
 
 
 @asynccontextmanager
-async def observe(script: Script, **changed: Any) -> AsyncIterator[Observed]:
-    """Open a gateway in front of an upstream that plays the script on its first connection, and is sound on others."""
+async def observe(script: Script, *, is_warm: bool = False, **changed: Any) -> AsyncIterator[Observed]:
+    """
+    Open a gateway in front of an upstream that plays the script on its first connection, and is sound on others.
+
+    With ``is_warm`` that connection has carried an exchange before and lies idle, so that the next request may be
+    served with no task.
+    """
 
     async def first_then_sound(peer: Peer) -> None:
         if peer.number == 0:
+            if is_warm:
+                await peer.read_head()
+                await peer.send(OK)
             await script(peer)
         else:
             await answer_all(peer)
@@ -74,6 +84,9 @@ async def observe(script: Script, **changed: Any) -> AsyncIterator[Observed]:
     with tempfile.NamedTemporaryFile(suffix=".log") as log:
         async with Upstream(first_then_sound) as upstream:
             async with open_gateway(upstream.port, output_path=log.name, **changed) as application:
+                if is_warm:
+                    async with RawClient(application) as client:
+                        assert (await client.get(WARM.encode(), bearer())).status == 200
                 yield Observed(application, upstream, Path(log.name))
 
 

@@ -86,7 +86,7 @@ async def test_metrics_are_what_was_counted() -> None:
     """Prometheus reads what the hot path counted, in the format that it asks for."""
     state = State()
     async with run_admin(state) as listener:
-        state.metrics.observe_request("GET", 200, "/orders/**", 0.01, 0.001)
+        state.metrics.observe_request("GET", 200, "/orders/**", (None, "allow", None), 0.01, 0.001, 0.009)
         answer = await ask(listener, "/metrics")
         families = {family.name: family for family in text_string_to_metric_families(answer.body)}
         assert families["auth_gateway_requests"].samples[0].value == 1

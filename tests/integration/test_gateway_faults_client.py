@@ -73,10 +73,11 @@ def half_close(client: RawClient) -> None:
 WAYS = {"FIN": leave, "RST": reset, "FIN of one side": half_close}
 
 
+@pytest.mark.parametrize("is_warm", [False, True], ids=["cold", "warm"])
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", PHASES)
 @in_loop
-async def test_a_client_that_goes_is_written_down_once(name: str, way: str) -> None:
+async def test_a_client_that_goes_is_written_down_once(name: str, way: str, is_warm: bool) -> None:
     """
     The upstream's connection ends within a second, and the record says what the client got of an answer, or 499.
 
@@ -93,7 +94,7 @@ async def test_a_client_that_goes_is_written_down_once(name: str, way: str) -> N
         ended.set()
 
     reached = asyncio.Event()
-    async with observe(script) as gateway, RawClient(gateway.application) as client:
+    async with observe(script, is_warm=is_warm) as gateway, RawClient(gateway.application) as client:
         await client.send(phase.request.replace(b"{token}", bearer()))
         await asyncio.wait_for(reached.wait(), 5)
         if phase.until:

@@ -37,10 +37,11 @@ ENDS = {"FIN": end, "RST": reset, "stall": stall}
 TIMES = {"timeouts": {"response_headers_seconds": 0.1, "idle_stream_seconds": 0.1}}
 
 
+@pytest.mark.parametrize("is_warm", [False, True], ids=["cold", "warm"])
 @pytest.mark.parametrize("ending", ENDS)
 @pytest.mark.parametrize("place", BEFORE_THE_HEAD)
 @in_loop
-async def test_a_fault_before_the_head_is_an_answer(place: str, ending: str) -> None:
+async def test_a_fault_before_the_head_is_an_answer(place: str, ending: str, is_warm: bool) -> None:
     """Nothing was said yet, so the client is told what happened, and its connection goes on."""
 
     async def script(peer: Peer) -> None:
@@ -49,9 +50,11 @@ async def test_a_fault_before_the_head_is_an_answer(place: str, ending: str) -> 
         await ENDS[ending](peer)
 
     expected = (504, "upstream_timeout") if ending == "stall" else (502, "upstream_bad_response")
-    async with observe(script, **TIMES) as gateway:
+    # Not repeated on another connection, as a GET would be.
+    request = b"POST / HTTP/1.1\r\nHost: g\r\nContent-Length: 0\r\n" + bearer() + b"\r\n"
+    async with observe(script, is_warm=is_warm, **TIMES) as gateway:
         async with RawClient(gateway.application) as client:
-            answer = await client.get(b"/", bearer())
+            answer = await client.ask(request)
             if answer.status == 103:
                 answer = await client.read_answer()
             assert (answer.status, json.loads(answer.body)["reason"]) == expected
@@ -59,11 +62,12 @@ async def test_a_fault_before_the_head_is_an_answer(place: str, ending: str) -> 
         await gateway.check_recovered(expected, (200, None))
 
 
+@pytest.mark.parametrize("is_warm", [False, True], ids=["cold", "warm"])
 @pytest.mark.parametrize("version", [b"1.1", b"1.0"], ids=["HTTP/1.1", "HTTP/1.0"])
 @pytest.mark.parametrize("ending", ENDS)
 @pytest.mark.parametrize("place", AFTER_THE_HEAD)
 @in_loop
-async def test_a_fault_behind_the_head_is_a_cut(place: str, ending: str, version: bytes) -> None:
+async def test_a_fault_behind_the_head_is_a_cut(place: str, ending: str, version: bytes, is_warm: bool) -> None:
     """
     An answer that has begun and is not whole is cut, and never looks whole.
 
@@ -78,7 +82,7 @@ async def test_a_fault_behind_the_head_is_a_cut(place: str, ending: str, version
         await sent.wait()
         await ENDS[ending](peer)
 
-    async with observe(script, **TIMES) as gateway:
+    async with observe(script, is_warm=is_warm, **TIMES) as gateway:
         async with RawClient(gateway.application) as client:
             await client.send(b"GET / HTTP/" + version + b"\r\nHost: g\r\n" + bearer() + b"\r\n")
             head = await client.reader.readuntil(b"\r\n\r\n")

@@ -322,7 +322,7 @@ def test_workers_end_with_a_supervisor_that_was_killed(gateway):
     os.kill(gateway.pid, signal.SIGKILL)
     wait_until(lambda: not any(map(is_running, workers)), seconds=5)
     host, _, port = gateway.listen.partition(":")
-    assert not is_listening(host, int(port))
+    wait_until(lambda: not is_listening(host, int(port)), seconds=5)
 
 
 def test_signals_to_a_worker_change_nothing(gateway):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from .gateway_harness import bearer, open_gateway
+from .gateway_harness import RawClient, bearer, open_gateway
 from .upstream import OK, Peer, Upstream
 from .wire import ADDED_TO_REQUESTS, Message, normalise_answer, normalise_request, read_answer, read_head, read_request
 
@@ -49,6 +49,9 @@ class Recorder:
             head = await read_head(peer.reader)
             if head.values(b"expect"):
                 await peer.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+            if head.start.split(b" ")[1] == WARM:
+                await peer.send(OK)
+                continue
             self.requests.append(await read_request(peer.reader, head))
             if self._answers:
                 await peer.send(self._answers.pop(0))
@@ -58,18 +61,44 @@ class Recorder:
                 await peer.send(OK)
 
 
+WARM = b"/warm"
+
+
 async def see_both(case: Case, **changed: object) -> tuple[Seen, Seen]:
-    """Return what was seen without and with the gateway."""
+    """
+    Return what was seen without and with the gateway.
+
+    With it twice, once with no connection to the upstream and once with one that lies idle, as a request is then served
+    in another way; and it must not show.
+    """
     token = bearer()
     recorder = Recorder(case)
     async with Upstream(recorder) as upstream:
         direct = await _visit(upstream.port, case, token)
         direct.requests = recorder.requests
+    cold, warm = [await _see_relayed(case, token, is_warm=is_warm, **changed) for is_warm in (False, True)]
+    assert list(map(normalise_request, warm.requests)) == list(map(normalise_request, cold.requests))
+    assert list(map(_without_id, warm.answers)) == list(map(_without_id, cold.answers))
+    assert warm.is_kept == cold.is_kept
+    return direct, cold
+
+
+def _without_id(answer: Message) -> object:
+    """Return an answer without the number that each request has of its own, in a refusal's body too."""
+    [request_id] = answer.values(b"x-request-id") or [b"none"]
+    whole = normalise_answer(answer)
+    return replace(whole, body=whole.body.replace(request_id, b""))
+
+
+async def _see_relayed(case: Case, token: bytes, *, is_warm: bool, **changed: object) -> Seen:
     recorder = Recorder(case)
     async with Upstream(recorder) as upstream, open_gateway(upstream.port, **changed) as application:
+        if is_warm:
+            async with RawClient(application) as client:
+                assert (await client.get(WARM, bearer())).status == 200
         relayed = await _visit(application.listen.port, case, token)
-        relayed.requests = recorder.requests
-    return direct, relayed
+    relayed.requests = recorder.requests
+    return relayed
 
 
 async def _visit(port: int, case: Case, token: bytes) -> Seen:

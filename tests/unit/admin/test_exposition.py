@@ -60,9 +60,8 @@ class Keys:
 
 def build_scrape() -> Snapshot:
     metrics = Metrics()
-    metrics.observe_request("GET", 200, "/orders/**", 0.002, 0.0002, 0.0018)
-    metrics.observe_request("BREW", 401, "default", 0.2, 0.2)
-    metrics.count_decision("logto", "allow")
+    metrics.observe_request("GET", 200, "/orders/**", ("logto", "allow", None), 0.002, 0.0002, 0.0018)
+    metrics.observe_request("BREW", 401, "default", (None, "deny", "missing_token"), 0.2, 0.2)
     metrics.observe_verify("ES384", 0.0003)
     metrics.count_jwks_fetch("logto", "success")
     metrics.close_stream("sse", "client")
@@ -100,7 +99,10 @@ def test_counters_and_gauges_have_their_values() -> None:
         ("200", "GET", "/orders/**"): 1,
         ("401", "_OTHER", "default"): 1,
     }
-    assert read_values(families["decisions"], "decisions_total") == {("allow", "logto", ""): 1}
+    assert read_values(families["decisions"], "decisions_total") == {
+        ("allow", "logto", ""): 1,
+        ("deny", "", "missing_token"): 1,
+    }
     assert read_values(families["build_info"], "build_info") == {
         (platform.python_version(), gateway.__version__): 1,
     }

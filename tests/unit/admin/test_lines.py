@@ -121,9 +121,12 @@ def test_non_blocking_output_loses_nothing() -> None:
 def test_several_threads_may_write() -> None:
     """Lines of different threads come whole."""
     with open_pipe() as (reader, descriptor), closing(LineWriter(descriptor)) as writer:
-        threads = [
-            threading.Thread(target=lambda: [writer.write(LINE) for _ in range(50)], daemon=True) for _ in range(4)
-        ]
+
+        def write() -> None:
+            for _ in range(50):
+                writer.write(LINE)
+
+        threads = [threading.Thread(target=write, daemon=True) for _ in range(4)]
         for thread in threads:
             thread.start()
         assert read_lines(reader, 200) == LINE.encode() * 200

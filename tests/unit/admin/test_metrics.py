@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from gateway.admin.metrics import BOUNDS, Metrics, Snapshot, merge, select_counts
+from gateway.admin.metrics import BOUNDS, Histogram, Metrics, Outcome, Snapshot, merge, select_counts
+
+ALLOWED: Outcome = ("logto", "allow", None)
 
 
 def read_rows(metrics: Metrics, name: str) -> dict[tuple[str, ...], tuple[float, ...]]:
@@ -16,17 +18,18 @@ def read_rows(metrics: Metrics, name: str) -> dict[tuple[str, ...], tuple[float,
 
 
 def observe(metrics: Metrics, method: str = "GET", seconds: float = 0.0, upstream: float | None = None) -> None:
-    metrics.observe_request(method, 200, "/orders/**", seconds, seconds, upstream)
+    metrics.observe_request(method, 200, "/orders/**", ALLOWED, seconds, seconds, upstream)
 
 
 def test_request_is_counted_by_method_code_and_route() -> None:
-    """Three labels, all with few values."""
+    """Three labels, all with few values, whatever was decided."""
     metrics = Metrics()
     observe(metrics)
     observe(metrics)
-    metrics.observe_request("POST", 401, "default", 0.1, 0.1)
+    metrics.observe_request("GET", 200, "/orders/**", (None, "deny", "upstream_timeout"), 0.1, 0.1)
+    metrics.observe_request("POST", 401, "default", (None, "deny", "missing_token"), 0.1, 0.1)
     assert read_rows(metrics, "requests_total") == {
-        ("GET", "200", "/orders/**"): (2,),
+        ("GET", "200", "/orders/**"): (3,),
         ("POST", "401", "default"): (1,),
     }
 
@@ -65,6 +68,42 @@ def test_bounds_rise() -> None:
         assert list(bounds) == sorted(set(bounds))
 
 
+def test_durations_in_any_order_come_into_their_buckets() -> None:
+    """Many at once, settled before and not, are what they are one by one."""
+    histogram = Histogram((1.0, 2.0))
+    # To be asked, or to be settled, changes nothing; and what comes later is added.
+    steps: list[tuple[list[float], tuple[float, ...]]] = [
+        ([], (0, 0, 0, 0.0)),
+        ([3.0, 0.5, 2.0, 1.0, 0.0, 2.5, 1.5, 2.0], (3, 3, 2, 12.5)),
+        ([], (3, 3, 2, 12.5)),
+        ([9.0, 1.0], (4, 3, 3, 22.5)),
+    ]
+    for durations, expected in steps:
+        for duration in durations:
+            histogram.observe(duration)
+        histogram.settle()
+        histogram.settle()
+        assert histogram.numbers == expected
+    histogram.observe(1.5)
+    assert histogram.numbers == (4, 4, 3, 24.0)
+
+
+@pytest.mark.parametrize("number", [1, 1023, 1024, 1025, 5000])
+def test_no_duration_is_lost_or_kept(number: int) -> None:
+    """What is not sorted yet is counted when somebody asks, and never more than a thousand wait for that."""
+    metrics = Metrics()
+    for _ in range(number):
+        observe(metrics, seconds=0.5, upstream=0.25)
+        metrics.observe_verify("ES384", 0.125)
+    histograms = (metrics._duration, metrics._overhead, metrics._upstream_duration, metrics._verify_durations["ES384"])
+    assert all(len(histogram._pending) < 1100 for histogram in histograms)
+    for name, seconds in (("request_duration_seconds", 0.5), ("upstream_duration_seconds", 0.25)):
+        *counts, total = read_rows(metrics, name)[()]
+        assert (sum(counts), total) == (number, number * seconds)
+    *counts, total = read_rows(metrics, "token_verify_duration_seconds")["ES384",]
+    assert (sum(counts), total) == (number, number * 0.125)
+
+
 def test_upstream_is_measured_where_there_was_one() -> None:
     """A refused request has no upstream duration, not one of 0."""
     metrics = Metrics()
@@ -75,12 +114,41 @@ def test_upstream_is_measured_where_there_was_one() -> None:
     assert sum(read_rows(metrics, "overhead_seconds")[()]) == 2
 
 
+def observe_outcome(metrics: Metrics, outcome: Outcome, code: int = 200) -> None:
+    metrics.observe_request("GET", code, "default", outcome, 0.0, 0.0)
+
+
 def test_decision_without_provider_or_reason_has_empty_labels() -> None:
     """An empty label is an absent one to Prometheus."""
     metrics = Metrics()
-    metrics.count_decision(None, "deny", "missing_token")
-    metrics.count_decision("logto", "allow")
+    observe_outcome(metrics, (None, "deny", "missing_token"), 401)
+    observe_outcome(metrics, ("logto", "allow", None))
     assert read_rows(metrics, "decisions_total") == {("", "deny", "missing_token"): (1,), ("logto", "allow", ""): (1,)}
+
+
+def test_decisions_are_summed_over_all_requests() -> None:
+    """Under whatever method, code and route they fell; each word of the outcome makes another one."""
+    metrics = Metrics()
+    outcomes: list[Outcome] = [
+        ("logto", "allow", None),
+        ("logto", "allow", "upstream_timeout"),
+        ("logto", "deny", "expired"),
+        ("auth0", "deny", "expired"),
+        ("auth0", "error", "keys_unavailable"),
+    ]
+    for outcome in outcomes:
+        for method, code, route in (("GET", 200, "/a"), ("POST", 200, "/a"), ("GET", 201, "/a"), ("GET", 200, "/b")):
+            metrics.observe_request(method, code, route, outcome, 0.0, 0.0)
+    rows = {(provider, decision, reason or ""): (4,) for provider, decision, reason in outcomes}
+    assert read_rows(metrics, "decisions_total") == rows
+
+
+def test_who_left_before_a_decision_is_a_request_without_one() -> None:
+    """It is counted as a request, and under no decision."""
+    metrics = Metrics()
+    observe_outcome(metrics, (None, None, None), 499)
+    assert read_rows(metrics, "requests_total") == {("GET", "499", "default"): (1,)}
+    assert read_rows(metrics, "decisions_total") == {}
 
 
 def test_signature_checks_are_measured_by_algorithm() -> None:

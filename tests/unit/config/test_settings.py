@@ -189,7 +189,7 @@ def test_the_example_of_logto() -> None:
         ),
     ]
     compare(loaded.settings, expected, routes)
-    assert loaded.settings.policy.routes._default.access is Access.REQUIRED
+    assert loaded.settings.policy.routes.default.access is Access.REQUIRED
 
 
 def test_every_key() -> None:
@@ -251,7 +251,7 @@ def test_every_key() -> None:
         ),
         providers=frozenset({"tenant.example", "a.example-2"}),
     )
-    assert settings.policy.routes._default.access is Access.DENY
+    assert settings.policy.routes.default.access is Access.DENY
     assert settings.policy.identity == IdentitySettings(
         b"X-User", True, 4096, ((b"X-User-Id", "subject"), (b"X-Org", "organization")),
         frozenset({"email", "name"}), frozenset({"phone_number"}),

@@ -26,6 +26,8 @@ ORGANIZATION = "urn:logto:organization:{organization}"
         ("a.c", "a.c", {}),
         ("x.*", "x.y", {}),
         ("é{a}", "éü", {"a": "ü"}),
+        ("a+(b)[c]\\d$*|^", "a+(b)[c]\\d$x\n|^", {}),
+        ("a*.{b}|(c)", "a1.2|(c)", {"b": "2"}),
     ],
     ids=[
         "url",
@@ -40,6 +42,8 @@ ORGANIZATION = "urn:logto:organization:{organization}"
         "dot-literal",
         "dot-beside-star",
         "non-ascii",
+        "marks-of-expressions",
+        "marks-beside-two-wildcards",
     ],
 )
 def test_patterns_accept_and_capture(pattern, audience, captures):
@@ -63,6 +67,9 @@ def test_patterns_accept_and_capture(pattern, audience, captures):
         (ORGANIZATION, "URN:logto:organization:a"),
         (ORGANIZATION, "urn:logto:organization:{organization}:"),
         (ORGANIZATION, "urn:logto:organization:\ud800"),
+        (ORGANIZATION, "urn:logto:organization:a\udfffb"),
+        ("https://*.example/{id}", "https://\ud800.example/7"),
+        ("api", "\ud800"),
         ("x.*", "xy"),
         ("https://*.example", "https://evil/.example"),
         ("https://*.example", "https://a.example\n"),
@@ -82,6 +89,9 @@ def test_patterns_accept_and_capture(pattern, audience, captures):
         "case-of-pattern",
         "colon-after",
         "surrogate",
+        "surrogate-inside",
+        "surrogate-of-two-wildcards",
+        "surrogate-for-a-literal",
         "dot-beside-star",
         "slash-in-host",
         "newline-at-end",
@@ -161,12 +171,23 @@ def test_expressions_without_a_linear_time_are_refused(expression, why):
         parse_audience_regex(expression)
 
 
-def test_no_audience_makes_the_engine_slow():
+@pytest.mark.parametrize(
+    "pattern",
+    [parse_audience_regex("(a+)+b"), *map(parse_audience_pattern, ("a*ab", "a{x}a{y}a{z}ab", "a*a*a*a*a*ab"))],
+    ids=lambda pattern: pattern.text,
+)
+def test_no_audience_makes_the_engine_slow(pattern):
     """The time is linear in the audience, whatever the expression."""
-    pattern = parse_audience_regex("(a+)+b")
     started = time.perf_counter()
     assert pattern.match("a" * 8000) is None
     assert time.perf_counter() - started < 0.5
+
+
+def test_a_literal_pattern_is_its_text():
+    """A set of such texts says the same as a walk through the patterns; an expression is never one of them."""
+    assert parse_audience_pattern("a.c").is_literal
+    assert not parse_audience_pattern("a*").is_literal
+    assert not parse_audience_regex("api").is_literal
 
 
 def test_equal_patterns_are_equal():

@@ -6,14 +6,14 @@ import re
 
 import pytest
 
-from gateway.core.credentials import build_challenge, extract_bearer_token
+from gateway.core.credentials import build_challenge, extract_bearer_token, peek_bearer_token
 from gateway.core.errors import AccessRefused, Reason, RequestRefused, TokenRefused
 from gateway.core.fields import FieldSet
 
 
 def authorize(*values, name=b"Authorization"):
     fields = FieldSet([(b"Host", b"api.example"), *((name, value) for value in values)])
-    return fields.values(b"authorization")
+    return fields.authorization
 
 
 @pytest.mark.parametrize("value", [b"Bearer abc", b"bearer abc", b"BEARER abc", b"Bearer  abc", b"bEaReR     abc"])
@@ -32,7 +32,7 @@ def test_every_b64token_is_taken(token):
 @pytest.mark.parametrize("fields", [[], [(b"Host", b"x")], [(b"Proxy-Authorization", b"Bearer a")]])
 def test_no_field_is_no_token(fields):
     """Nothing was sent, so nothing is wrong with it."""
-    assert extract_bearer_token(FieldSet(fields).values(b"authorization")) is None
+    assert extract_bearer_token(FieldSet(fields).authorization) is None
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_two_spellings_of_the_name_are_two_fields():
     """The name is case-insensitive, so is the count."""
     fields = FieldSet([(b"authorization", b"Bearer a"), (b"AUTHORIZATION", b"Bearer b")])
     with pytest.raises(RequestRefused) as refused:
-        extract_bearer_token(fields.values(b"authorization"))
+        extract_bearer_token(fields.authorization)
     assert refused.value.reason is Reason.MULTIPLE_CREDENTIALS
 
 
@@ -104,6 +104,39 @@ def test_other_shapes_are_malformed(value):
         extract_bearer_token(authorize(value))
     assert refused.value.reason is Reason.MALFORMED_CREDENTIALS
     assert refused.value.received is None
+
+
+@pytest.mark.parametrize(
+    ("values", "token"),
+    [
+        ([b"Bearer eyJ.a.b"], b"eyJ.a.b"),
+        ([b"Bearer abc"], b"abc"),
+        ([b"bearer eyJ"], b"eyJ"),
+        ([b"BEARER   abc"], b"abc"),
+        ([b"Bearer  eyJ"], b"eyJ"),
+        ([b"Bearer a b"], b"a b"),
+        ([b"Bearer e b,\xff"], b"e b,\xff"),
+        ([b"Bearer"], b""),
+        ([b"Bearer "], b""),
+        ([b"Basic eyJ"], b""),
+        ([b"Bearers eyJ"], b""),
+        ([b"Bearer\teyJ"], b""),
+        ([b" Bearer eyJ"], b""),
+        ([b"eyJ"], b""),
+        ([b""], b""),
+        ([], b""),
+        ([b"Bearer eyJ", b"Bearer eyJ"], b""),
+    ],
+)
+def test_a_peek_sees_what_stands_in_the_place_of_a_token(values, token):
+    """Every token that is taken is what was peeked at; what is none was never met before."""
+    assert peek_bearer_token(authorize(*values)) == token
+
+
+@pytest.mark.parametrize("value", [b"Bearer abc", b"bearer eyJ", b"BEARER  eyJ==", b"Bearer e", b"bEaReR    a.b.c"])
+def test_a_peek_and_the_grammar_cut_alike(value):
+    """What was proven of one text must not be believed of another."""
+    assert peek_bearer_token([value]).decode() == extract_bearer_token([value])
 
 
 def test_no_credentials_get_a_challenge_without_error():

@@ -23,6 +23,7 @@ from gateway.core.fields import FieldSet
 from gateway.core.identity import IdentitySettings
 from gateway.core.jwks import build_key_set
 from gateway.core.jwt import parse_token
+from gateway.core.policy import Forwarding
 from gateway.core.routes import Access
 from tests.policies import make_head, make_policy, make_provider, make_route, make_routes
 from tests.signing import (
@@ -68,7 +69,7 @@ def test_a_good_token_is_allowed_with_its_identity():
     """The target as received, the identity, and the time at which the token ends."""
     policy = make_policy(make_provider(leeway_seconds=5.0))
     outcome = allow(make_head(make_token(), "/a%2Fb?x=1"), policy)
-    assert outcome.target.raw == "/a%2Fb?x=1"
+    assert outcome.target == "/a%2Fb?x=1"
     assert read_identity(outcome)["subject"] == "user-1"
     assert outcome.verified is not None
     assert outcome.verified.provider.name == "main"
@@ -111,14 +112,14 @@ def test_two_hosts_are_refused():
 def test_no_host_is_left_to_the_reader():
     """HTTP/1.0 may do without; an absolute-form target then has nothing to agree with."""
     policy = make_policy(routes=make_routes(default="public"))
-    assert allow(RequestHead("GET", "/", FieldSet(())), policy).target.raw == "/"
+    assert allow(RequestHead("GET", "/", FieldSet(())), policy).target == "/"
     refuse(Reason.AMBIGUOUS_PATH, RequestHead("GET", "http://api.example/", FieldSet(())), policy)
 
 
 def test_absolute_form_becomes_origin_form():
     """RFC 9112, section 3.2.2; a host of any octets is compared, not decoded."""
     policy = make_policy(routes=make_routes(default="public"))
-    assert allow(make_head(target="http://api.example/a"), policy).target.raw == "/a"
+    assert allow(make_head(target="http://api.example/a"), policy).target == "/a"
     refuse(Reason.AMBIGUOUS_PATH, RequestHead("GET", "http://a/", FieldSet(((b"Host", b"\xff"),))), policy)
 
 
@@ -133,9 +134,11 @@ def test_a_target_with_two_readings_is_refused_before_all_else(target, routes):
 def test_paths_are_ambiguous_only_where_they_decide(target):
     """Without routes the bytes pass as they are; with routes no spelling gets around a rule."""
     token = make_token()
-    assert allow(make_head(token, target)).target.raw == target
+    assert allow(make_head(token, target)).target == target
     refuse(Reason.AMBIGUOUS_PATH, make_head(token, target), make_policy(routes=make_routes(make_route("/x"))))
     refuse(Reason.AMBIGUOUS_PATH, make_head(token, target), make_policy(routes=make_routes(default="deny")))
+    below = make_policy(forwarding=Forwarding(host=None, base_path="/base"))
+    refuse(Reason.AMBIGUOUS_PATH, make_head(token, target), below)
 
 
 def test_an_encoded_slash_may_be_data():
@@ -143,7 +146,7 @@ def test_an_encoded_slash_may_be_data():
     routes = make_routes(make_route("/repo/{name}", "public"), default="deny")
     outcome = allow(make_head(target="/repo/a%2Fb"), make_policy(routes=routes, keeps_encoded_slashes=True))
     assert outcome.match.captures == {"name": "a/b"}
-    assert outcome.target.raw == "/repo/a%2Fb"
+    assert outcome.target == "/repo/a%2Fb"
     refuse(Reason.AMBIGUOUS_PATH, make_head(target="/repo/a%2Fb"), make_policy(routes=routes))
 
 
@@ -162,6 +165,13 @@ def test_a_path_without_rule_needs_a_token():
     refused = refuse(Reason.MISSING_TOKEN, make_head())
     assert refused.scopes == ()
     assert refused.reason.error is None
+
+
+def test_where_no_rule_is_a_token_suffices():
+    """The default demands a valid token and nothing more, whatever the rules of other paths do."""
+    policy = make_policy(routes=make_routes(make_route("/admin", scopes=["admin"])))
+    assert allow(make_head(make_token(), "/other"), policy).match.route is None
+    refuse(Reason.INSUFFICIENT_SCOPE, make_head(make_token(), "/admin"), policy)
 
 
 def test_what_a_token_will_need_is_said_with_the_challenge():

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from gateway.core.fields import (
     HOP_BY_HOP,
+    INDEXED,
     TOKEN,
     FieldSet,
     build_forwarded_node,
+    build_lines,
+    build_name_pattern,
     fold_name,
     select_values,
+    split_lines,
     split_list,
 )
 
@@ -60,10 +66,69 @@ def test_a_field_set_finds_values_by_name():
     fields = FieldSet(pairs)
     assert fields.pairs is pairs
     assert list(fields.values(b"connection")) == select_values(pairs, b"connection") == [b"close, X-Foo", b"x-bar"]
+    assert fields.values(b"a") == [b"1"]
     assert not fields.values(b"other")
-    assert fields.has_any(frozenset({b"connection", b"b"}))
-    assert not fields.has_any(frozenset({b"Connection", b"b"}))
-    assert fields.size == sum(len(name) + len(value) for name, value in pairs)
+
+
+@pytest.mark.parametrize(("name", "attribute"), INDEXED.items(), ids=INDEXED.values())
+def test_what_the_gateway_reads_is_indexed(name, attribute):
+    """The same values as a search finds, of one name and no other, and none of another request."""
+    pairs = [(name.upper(), b"1"), (b"x-" + name, b"2"), (name.title(), b"3"), (name.replace(b"-", b"_") + b"_", b"4")]
+    fields = FieldSet(pairs)
+    assert getattr(fields, attribute) == tuple(fields.values(name)) == (b"1", b"3")
+    assert all(getattr(fields, other) == () for other in INDEXED.values() if other != attribute)
+    assert getattr(FieldSet(), attribute) == ()
+
+
+def test_another_spelling_is_not_indexed():
+    """Folded names are for applications: to us, Transfer_Encoding frames nothing."""
+    fields = FieldSet([(b"Transfer_Encoding", b"chunked"), (b"x.forwarded.for", b"a")])
+    assert (fields.transfer_encoding, fields.x_forwarded_for) == ((), ())
+
+
+FIELDS = {
+    "none": (),
+    "one": ((b"X-Identity", b"null"),),
+    "two": ((b"X-Identity", b'{"a": "b: c"}'), (b"x_org", b"a b")),
+    "same-name": ((b"A", b"1"), (b"A", b"2")),
+    "empty-value": ((b"A", b""), (b"B", b"1")),
+    "colon-in-value": ((b"A", b": :"),),
+}
+
+
+@pytest.mark.parametrize("fields", FIELDS.values(), ids=FIELDS)
+def test_lines_are_fields_again(fields):
+    """What goes out as ready lines is the same to whoever looks for a field."""
+    assert split_lines(build_lines(fields)) == fields
+
+
+def test_each_line_has_its_end():
+    """RFC 9112, section 5: name, colon, value, CR LF."""
+    assert build_lines([(b"X-A", b"1"), (b"b", b"")]) == b"X-A: 1\r\nb: \r\n"
+
+
+NAMES = {
+    "literals": [b"te", b"connection"],
+    "one": [b"x-a"],
+    "prefix": [b"te", b"x-a[^:\r\n]*"],
+    "expression-first": [b"[^0-9a-z:\r\n]a", b"te"],
+    "digit-first": [b"1a"],
+}
+FOUND = {
+    "literals": [b"TE", b"cOnNeCtIoN"],
+    "one": [b"X-a"],
+    "prefix": [b"TE", b"X-a", b"x-A-b"],
+    "expression-first": [b"TE", b"_A", b"-a"],
+    "digit-first": [b"1A"],
+}
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_names_are_found_in_a_header(case):
+    """In any case, whole, and only where a line begins; whatever their first octet is."""
+    names = [b"TE", b"X-a", b"cOnNeCtIoN", b"x-A-b", b"_A", b"-a", b"1A", b"t", b"tea", b"ate", b"Xx-a"]
+    header = b"".join(b"\r\n%b: te: _a: x" % name for name in names)
+    assert sorted(re.findall(build_name_pattern(NAMES[case]), header)) == sorted(FOUND[case])
 
 
 def test_hop_by_hop_names_are_lower_case():

@@ -440,6 +440,14 @@ def test_the_size_of_each_field_is_bounded():
     assert refused.value.received == "1200 bytes in X-A"
 
 
+def test_nobody_is_never_too_large():
+    """That a request is anonymous is said under every bound, and in both formats."""
+    settings = IdentitySettings(max_size_bytes=1)
+    assert build_identity_fields(None, settings) == ((b"X-Identity", b"null"),)
+    settings = IdentitySettings(max_size_bytes=1, is_base64url=True)
+    assert build_identity_fields(None, settings) == ((b"X-Identity", b"bnVsbA"),)
+
+
 def test_the_name_of_the_field_may_be_another():
     """And it owns its folded name, as do the fields of single claims."""
     settings = IdentitySettings(header=b"X_User", headers=((b"X.Org", "organization"),))

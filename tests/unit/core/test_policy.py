@@ -6,8 +6,9 @@ import dataclasses
 
 import pytest
 
+from gateway.core.identity import IdentitySettings
 from gateway.core.policy import Forwarding
-from tests.policies import RFC9068, make_policy, make_provider
+from tests.policies import RFC9068, make_policy, make_provider, make_route, make_routes
 from tests.signing import ISSUER
 
 FIRST = make_provider(name="first", issuers=(ISSUER, "https://two.example"))
@@ -51,6 +52,29 @@ def test_a_policy_does_not_change():
         policy.realm = "other"
     with pytest.raises(TypeError):
         policy._by_issuer["x"] = ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "decides"),
+    [
+        ({}, False),
+        ({"routes": make_routes(default="public")}, False),
+        ({"routes": make_routes(default="deny")}, True),
+        ({"routes": make_routes(make_route("/a"))}, True),
+        ({"forwarding": Forwarding(host=None, base_path="/base")}, True),
+    ],
+    ids=["nothing", "public", "deny", "rule", "base-path"],
+)
+def test_a_policy_knows_whether_the_path_decides(changes, decides):
+    """By a rule, or below a base path, which dot segments would lead out of."""
+    assert make_policy(**changes).has_decisive_path is decides
+
+
+@pytest.mark.parametrize("size", [8192, 1])
+def test_the_lines_of_an_anonymous_request_are_ready(size):
+    """Under the name that the file gives, and whatever bound it sets."""
+    identity = IdentitySettings(header=b"X_User", headers=((b"X-Org", "organization"),), max_size_bytes=size)
+    assert make_policy(identity=identity).anonymous_lines == b"X_User: null\r\n"
 
 
 def test_the_token_stays_here_by_default():

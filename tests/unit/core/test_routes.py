@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.errors import AccessRefused, Reason, RouteRefused
-from gateway.core.identity import IdentitySettings, build_identity
 from gateway.core.jwt import parse_token
 from gateway.core.routes import Access, PathError, RouteTable, authorize, parse_path_pattern
 from gateway.core.target import split_segments
@@ -140,6 +139,8 @@ def test_the_first_match_wins():
     """The order of the file, not the length of the pattern."""
     table = make_routes(make_route("/a/public", "public"), make_route("/a/**"), make_route("/a/b", "optional"))
     assert find(table, "GET", "/a/public").access is Access.PUBLIC
+    assert find(table, "GET", "/a/public").label == "/a/public"
+    assert find(table, "GET", "/a/b").label == "/a/**"
     assert find(table, "GET", "/a/b").access is Access.REQUIRED
     assert find(table, "GET", "/a/public/x").access is Access.REQUIRED
 
@@ -192,7 +193,7 @@ def test_rules_of_a_tree_and_of_its_root_are_apart():
 def test_no_rule_is_the_default(default):
     """A path that no rule takes needs a valid token, unless the file says otherwise."""
     found = find(make_routes(make_route("/a", "public"), default=default), "GET", "/b")
-    assert (found.route, found.access, found.captures) == (None, Access(default), {})
+    assert (found.route, found.access, found.captures, found.label) == (None, Access(default), {}, "default")
     assert RouteTable().match("GET", ("b",)).access is Access.REQUIRED
 
 
@@ -228,13 +229,13 @@ def test_a_table_knows_whether_the_path_decides(table, decides):
 
 def verify(**claims):
     provider = make_provider(AUDIENCE, "org:{organization}", name="main")
-    verified = check_claims(parse_token(make_token(**claims)), provider, NOW)
-    return verified, build_identity(verified, IdentitySettings())
+    return check_claims(parse_token(make_token(**claims)), provider, NOW)
 
 
 def permit(route, path="/", **claims):
-    verified, identity = verify(**claims)
-    authorize(verified, identity, find(make_routes(route), "GET", path))
+    found = find(make_routes(route), "GET", path)
+    assert found.route is route
+    authorize(verify(**claims), route, found.captures)
 
 
 def forbid(reason, route, path="/", **claims):
@@ -244,10 +245,8 @@ def forbid(reason, route, path="/", **claims):
     return refused.value
 
 
-def test_where_no_rule_is_a_token_suffices():
-    """The default demands a valid token and nothing more."""
-    verified, identity = verify()
-    authorize(verified, identity, RouteTable().match("GET", ("a",)))
+def test_a_rule_that_demands_nothing_permits_every_token():
+    """A valid token and nothing more."""
     permit(make_route("/"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -11,9 +12,9 @@ from gateway.core.policy import Forwarding, Policy
 from gateway.proxy.answers import build_refusal
 
 
-def refuse(error: GatewayError, **changed: object) -> tuple[dict[str, str], bytes]:
+def refuse(error: GatewayError, **changed: Any) -> tuple[dict[str, str], bytes]:
     """Return the fields and the body of the answer; the status is the field ``:status``."""
-    options = {"is_head": False, "keep_alive": True, "detail": "reason"} | changed
+    options: dict[str, Any] = {"is_head": False, "keep_alive": True, "detail": "reason"} | changed
     policy = Policy((), Forwarding(host=None), error_detail=options.pop("detail"), realm="api")
     head, body = build_refusal(error, policy, request_id="id-1", **options)
     assert head.endswith(b"\r\n\r\n")

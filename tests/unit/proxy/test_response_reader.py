@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pytest
 
 from gateway.core.errors import Reason, UpstreamFailed
-from gateway.proxy.reader import MAX_INTERIM_HEADS, ResponseReader
+from gateway.proxy.reader import MAX_INTERIM_HEADS, ResponseReader, read_whole
 from gateway.proxy.response import MAX_FIELDS, MAX_HEAD_BYTES
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -217,3 +217,68 @@ def test_long_chunked_body_is_no_overhead() -> None:
     for _ in range(100):
         reader.feed(b"2000;" + b"x" * 1000 + b"\r\n" + b"a" * 0x2000 + b"\r\n")
         assert len(reader.take()) == 0x2000
+
+
+AT_ONCE = {
+    "length": (LENGTH + b"abc", b"GET", b"abc"),
+    "close": (LENGTH.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") + b"abc", b"GET", b"abc"),
+    "HTTP/1.0": (LENGTH.replace(b"HTTP/1.1", b"HTTP/1.0") + b"abc", b"POST", b"abc"),
+    "two lines": (LENGTH.replace(b"3", b"4") + b"\r\n\r\n", b"GET", b"\r\n\r\n"),
+    "empty": (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nA: b\r\n\r\n", b"GET", b""),
+    "204": (WHOLE["204"][0], b"GET", b""),
+    "304": (WHOLE["304"][0], b"GET", b""),
+    "HEAD": (LENGTH, b"HEAD", b""),
+    "HEAD, chunked": (CHUNKED, b"HEAD", b""),
+    "HEAD, no length": (UNTIL_CLOSE, b"HEAD", b""),
+}
+NOT_AT_ONCE = {
+    "chunked": WHOLE["chunked"][0],
+    "trailers": WHOLE["trailers"][0],
+    "chunked, more to come": CHUNKED + b"3\r\nabc\r\n",
+    "until close": UNTIL_CLOSE,
+    "until close, with body": UNTIL_CLOSE + b"abc",
+    "interim": EARLY_HINTS,
+    "interim, then all": EARLY_HINTS + LENGTH + b"abc",
+    "switch": SWITCHING,
+    "surplus": LENGTH + b"abcd",
+    "surplus behind 204": WHOLE["204"][0] + b"abc",
+    "another response": LENGTH + b"abc" + LENGTH + b"abc",
+    "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
+    "length and coding": b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc",
+    "LF alone": b"HTTP/1.1 200 OK\nContent-Length: 3\r\n\r\nabc",
+    "no HTTP": b"<html>\r\n\r\n",
+    "too large": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nA: " + b"x" * MAX_HEAD_BYTES + b"\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", AT_ONCE)
+def test_whole_response_is_read_at_once(name: str) -> None:
+    """With its length declared and nothing missing, head and body are those that a reader would give."""
+    wire, method, body = AT_ONCE[name]
+    reader = feed(wire, method)
+    assert read_whole(wire, method) == (reader.heads[0], body)
+    assert (reader.is_complete, reader.has_surplus, reader.take()) == (True, False, body)
+
+
+@pytest.mark.parametrize("name", AT_ONCE)
+def test_response_that_is_not_whole_yet_is_left_to_a_reader(name: str) -> None:
+    """At whichever octet it was cut, and with whatever stands behind it."""
+    wire, method, _ = AT_ONCE[name]
+    for length in range(len(wire)):
+        assert read_whole(wire[:length], method) is None
+    for surplus in (b"x", b"\r\n", LENGTH + b"abc"):
+        assert read_whole(wire + surplus, method) is None
+
+
+@pytest.mark.parametrize("name", NOT_AT_ONCE)
+def test_any_other_response_is_left_to_a_reader(name: str) -> None:
+    """Chunks, interim heads, what ends with the connection and what is refused: nothing is decided here."""
+    assert read_whole(NOT_AT_ONCE[name], b"GET") is None
+
+
+def test_body_that_ends_like_chunks_is_read_all_the_same() -> None:
+    """By a reader, if not at once: a body may hold any octets."""
+    wire = LENGTH.replace(b"3", b"5") + b"0\r\n\r\n"
+    whole, reader = read_whole(wire, b"GET"), feed(wire)
+    assert whole in (None, (reader.heads[0], b"0\r\n\r\n"))
+    assert (reader.is_complete, reader.has_surplus, reader.take()) == (True, False, b"0\r\n\r\n")

@@ -1,0 +1,88 @@
+"""The transport of a connection to the upstream: whether it is there, whether it flows, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from typing import cast
+
+from gateway.proxy.deadline import Deadline
+from gateway.proxy.sink import Sink
+
+
+class UpstreamTransport(asyncio.Protocol):
+    """A connection, whatever it carries; ``is_connected`` says that there is or was one."""
+
+    _transport: asyncio.Transport
+    _poll: select.poll
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._deadline = Deadline(self._loop, self._time_out)
+        self._sink: Sink | None = None
+        self._drainer: asyncio.Future[None] | None = None
+        self._is_lost = False
+        self._is_ending = False
+        self._is_writing_paused = False
+        self._is_reading_paused = False
+        self.is_connected = False
+
+    @property
+    def _is_flowing(self) -> bool:
+        """Whether nothing stands in the way, in either direction."""
+        return not (self._is_lost or self._is_writing_paused or self._is_reading_paused or self._transport.is_closing())
+
+    @property
+    def _has_nothing_to_read(self) -> bool:
+        """Whether the connection is open, and the kernel has no byte of it that the loop has not read."""
+        return not self._is_lost and not self._poll.poll(0)
+
+    def pause_reading(self) -> None:
+        """Let the upstream wait."""
+        self._is_reading_paused = True
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Let the upstream go on."""
+        self._is_reading_paused = False
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def abort(self) -> None:
+        """Close the connection now, if there is one yet, and if its end is not under way."""
+        self._is_lost = True
+        if self.is_connected and not self._is_ending:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self.is_connected = True
+        self._poll = select.poll()
+        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+
+    def close(self, seconds: float) -> None:
+        """Close the connection once what was written is taken, or after that time."""
+        self._is_ending = True
+        self._transport.close()
+        self._deadline.set(seconds)
+
+    def pause_writing(self) -> None:
+        self._is_writing_paused = True
+        if self._sink is not None:
+            self._sink.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._is_writing_paused = False
+        if self._sink is not None:
+            self._sink.resume_writing()
+        wake(self._drainer)
+
+    def _time_out(self) -> None:
+        raise NotImplementedError
+
+
+def wake(waiter: asyncio.Future[None] | None) -> None:
+    """Have whoever waits for this go on, if anybody does."""
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)

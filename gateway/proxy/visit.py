@@ -1,0 +1,104 @@
+"""One request while it is served: what came, what was decided, what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from aiohttp import StreamReader
+from aiohttp.streams import EMPTY_PAYLOAD
+
+from gateway.core.decision import Allow, RequestHead
+from gateway.core.errors import GatewayError
+from gateway.proxy.connection import UpstreamConnection
+from gateway.proxy.request_head import RequestHeader
+from gateway.proxy.runtime import Runtime
+
+if TYPE_CHECKING:
+    from gateway.proxy.listener import ClientProtocol
+
+
+class StreamKind(Enum):
+    """Answers that do not end by themselves."""
+
+    WEBSOCKET = "websocket"
+    EVENTS = "sse"
+
+
+class Visit(RequestHead):
+    """
+    One request; aiohttp's server gets it in place of its own, of which a relay needs little.
+
+    It names nothing that names it, so that it is gone as soon as it is served. Sizes are of bodies, in bytes; times are
+    of ``time.perf_counter``, as uvloop's own clock counts milliseconds.
+    """
+
+    fields: RequestHeader
+
+    # What follows stands here and not in __init__, as most requests set little of it.
+
+    # The whole body of a request that arrived in one piece; else the body's stream, and whether it has chunks.
+    body = b""
+    content: StreamReader = EMPTY_PAYLOAD
+    is_chunked = False
+    is_http_1_1 = True
+    keep_alive = True
+    is_upgrade = False
+    # Whether it is in flight, and no task serves it (yet).
+    is_taken = False
+
+    # What was decided: one of the two, or neither for one that left before.
+    allow: Allow | None = None
+    error: GatewayError | None = None
+
+    # The head that goes upstream, what carries it, and when the two met.
+    head = b""
+    connection: UpstreamConnection | None = None
+    began_at: float | None = None
+    # Of the upstream's answer; None before its head has come.
+    upstream_status: int | None = None
+    head_at: float | None = None
+    stream: StreamKind | None = None
+    # Of the answer that the client got, or of the lack of one.
+    status = 0
+    bytes_in = 0
+    bytes_out = 0
+
+    # Set by aiohttp's server: whose task serves this.
+    _task: asyncio.Task[None] | None = None
+
+    def __init__(
+        self,
+        method: str,
+        target: str,
+        fields: RequestHeader,
+        protocol: ClientProtocol,
+        runtime: Runtime,
+        request_id: bytes,
+        started: float,
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.fields = fields
+        self.protocol = protocol
+        self.runtime = runtime
+        self.request_id = request_id
+        self.started = started
+
+    @property
+    def has_stream(self) -> bool:
+        """Whether there is a body that did not arrive with the head."""
+        return self.content is not EMPTY_PAYLOAD
+
+    def set_task(self, task: asyncio.Task[None]) -> None:
+        """Take note of the task that serves this from now on."""
+        self._task = task
+
+    # --- what aiohttp's server does with a request -------------------------------------------------------------------
+
+    def _finish(self) -> None:
+        """Let go of nothing: there are no uploaded files here."""
+
+    def _cancel(self, exc: BaseException) -> None:
+        self.content.set_exception(exc)
