@@ -46,7 +46,7 @@ def _build_head(report: Mapping[str, Any]) -> str:
     machine = report["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     return (
-        f"# What a request costs\n\n{_name_machine(machine)}. {machine['memory_gib']} GiB, {machine['system']}.\n\n"
+        f"# What a request costs\n\n{_name_machine(machine)}, {machine['memory_gib']} GiB, {machine['system']}.\n\n"
         f"{versions}.\n\n"
         f"Medians of {report['rounds']} rounds; in each, every cell was measured once, for {report['seconds']} s. "
         "What is measured has one core to itself, load and upstream have the others. "
