@@ -71,6 +71,11 @@ class Document:
         mark = place.key if place.key and (is_key or place.is_block) else place.value
         return self.position_of(mark.line, mark.column)
 
+    def lend(self, origins: Mapping[Path, Path]) -> None:
+        """Give settings that stand nowhere in the file the places of those that they come from."""
+        for path, origin in origins.items():
+            self.places.setdefault(path, self.places[origin])
+
     def position_of(self, line: int, column: int) -> Position:
         """Return a position for a line and a column from 0."""
         return Position(line + 1, column + 1, self.lines[line] if line < len(self.lines) else "")

@@ -16,7 +16,7 @@ from gateway.core.audience import AudiencePattern
 from gateway.core.tokens import Provider, normalize_issuer
 
 # Issuers that sign for everyone who asks: of their tokens, the audience alone says which are for us.
-_SHARED_ISSUERS = frozenset({"accounts.google.com", "api.workos.com"})
+_SHARED_ISSUERS = frozenset({"accounts.google.com", "api.workos.com", "token.actions.githubusercontent.com"})
 _SHARED_PREFIXES = (
     "login.microsoftonline.com/common",
     "login.microsoftonline.com/organizations",

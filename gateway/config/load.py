@@ -1,7 +1,8 @@
 """
 A file -> settings, or everything that is wrong with it in one run.
 
-The stages go on past each other's mistakes: the document, its keys, its values, and what the values mean together.
+The stages go on past each other's mistakes: the document, its presets, its keys, its values, and what the values mean
+together.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pydantic import ValidationError
 
 from gateway.config.compile import compile_config
 from gateway.config.document import Document, parse_document
+from gateway.config.expansion import expand_presets
 from gateway.config.lint import lint
 from gateway.config.messages import translate
 from gateway.config.models import GatewayFile
@@ -72,16 +74,18 @@ def parse_config(text: str, name: str, environ: Mapping[str, str]) -> Loaded:
         ConfigError: See ``load_config``.
     """
     document = parse_document(text, name, environ)
-    findings = list(find_shape_mistakes(document.data))
+    data, findings, origins = expand_presets(document.data)
+    document.lend(origins)
+    broken = {*document.broken, *(finding.path for finding in findings)}
+    findings += find_shape_mistakes(data)
     file: GatewayFile | None = None
     try:
-        file = GatewayFile.model_validate(document.data)
-        sound = Sound.of(file)
+        file = GatewayFile.model_validate(data)
     except ValidationError as error:
         translated = list(translate(error))
         findings += translated
-        sound = select_sound(document.data, {*document.broken, *(finding.path for finding in translated)})
-    findings += lint(sound)
+        broken.update(finding.path for finding in translated)
+    findings += lint(select_sound(data, broken) if broken or file is None else Sound.of(file))
     problems = _collect(document, findings)
     warnings = tuple(problem for problem in problems if problem.severity is Severity.WARNING)
     if file is None or len(warnings) < len(problems):

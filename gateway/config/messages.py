@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from difflib import get_close_matches
 from typing import Any
 
@@ -37,6 +37,8 @@ _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     ("timeouts",): TimeoutsSection,
     ("streams",): StreamsSection,
 }
+
+_PROVIDERS = (("providers", CUSTOM_JWT), ("providers", OIDC))
 
 # Keys that people bring from elsewhere, what they are called here, and what to know of it.
 _MENDED = {
@@ -75,7 +77,11 @@ def translate(error: ValidationError) -> Iterator[Finding]:
     """Return what pydantic found, each at its path in the file."""
     details = error.errors(include_url=False, include_input=False)
     # A key that is misspelt is one mistake, and not a missing one as well.
-    meant = {(*each["loc"][:-1], _find_meant(each["loc"])) for each in details if each["type"] == "extra_forbidden"}
+    meant = {
+        (*each["loc"][:-1], find_meant(str(each["loc"][-1]), _list_known(each["loc"])))
+        for each in details
+        if each["type"] == "extra_forbidden"
+    }
     for each in details:
         if each["type"] != "missing" or each["loc"] not in meant:
             yield _build_finding(each)
@@ -124,19 +130,21 @@ def _describe_unknown(loc: Path) -> str:
     key = str(loc[-1])
     # The kind of a provider stands right before its keys.
     kind = str(loc[-2]) if len(loc) > 1 else ""
-    if (kind, key) in _MISPLACED:
-        return _MISPLACED[kind, key]
-    meant = _find_meant(loc)
+    return _MISPLACED[kind, key] if (kind, key) in _MISPLACED else describe_unknown(key, _list_known(loc))
+
+
+def describe_unknown(key: str, known: Collection[str]) -> str:
+    """Return what is to be said of a key that is none of those that are known at its place."""
+    meant = find_meant(key, known)
     if meant is None:
-        return f"unknown key: known here are {', '.join(sorted(_list_known(loc), key=str.lower))}"
+        return f"unknown key: known here are {', '.join(sorted(known, key=str.lower))}"
     if key in _MENDED:
         return f"unknown key: written {meant}: {_MENDED[key][1]}"
     return f"unknown key: did you mean {meant}?"
 
 
-def _find_meant(loc: Path) -> str | None:
-    """Return the known key that an unknown one at this place was meant for, if that can be told."""
-    key, known = str(loc[-1]), _list_known(loc)
+def find_meant(key: str, known: Collection[str]) -> str | None:
+    """Return the known key that an unknown one was meant for, if that can be told."""
     if key in _MENDED and _MENDED[key][0] in known:
         return _MENDED[key][0]
     folded = {name.lower(): name for name in known}
@@ -145,7 +153,9 @@ def _find_meant(loc: Path) -> str | None:
 
 
 def _list_known(loc: Path) -> list[str]:
-    return list(list_keys(_MODELS[tuple(step for step in loc[:-1] if isinstance(step, str))]))
+    """Return the keys that are known where one is not; a provider may also be written as a preset."""
+    steps = tuple(step for step in loc[:-1] if isinstance(step, str))
+    return [*list_keys(_MODELS[steps]), *(["preset"] if steps in _PROVIDERS else [])]
 
 
 def list_keys(model: type[BaseModel]) -> Iterator[str]:

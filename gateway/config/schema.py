@@ -1,7 +1,8 @@
 """
 The JSON Schema of the file, for editors: ``python -m gateway.config.schema config/gateway.schema.json`` writes it.
 
-It is the models' own, but that every scalar may be a reference to a variable instead.
+It is the models' own, but that every scalar may be a reference to a variable instead, and that a provider may be
+written as a preset, which no model ever sees.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema
 
 from gateway.config.models import GatewayFile
+from gateway.config.preset_schema import build_preset_schema
 
 _REFERENCE = {"$ref": "#/$defs/Variable"}
 _VARIABLE = {"type": "string", "pattern": "\\$\\{", "description": "A reference to a variable, such as ${PORT}."}
@@ -23,6 +25,8 @@ _NOT_TEXT = ("integer", "number", "boolean")
 def build_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of the file."""
     schema = _allow_references(GatewayFile.model_json_schema(schema_generator=_Generator))
+    schema["$defs"]["PresetEntry"] = build_preset_schema(schema["$defs"]["CustomJwtEntry"], _REFERENCE)
+    schema["properties"]["providers"]["items"]["oneOf"].append({"$ref": "#/$defs/PresetEntry"})
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "auth-gateway",

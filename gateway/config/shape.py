@@ -44,7 +44,7 @@ def _check_audience_keys(provider: dict[str, Any], path: Path) -> Iterator[Findi
             (*path, "audience"), f"{where}.audience: another name of applicationID: keep one of the two", is_key=True
         )
     has_audience = "applicationID" in provider or "audience" in provider
-    takes_any = _reads_as_true(provider.get("allow_any_audience", False))
+    takes_any = reads_as_true(provider.get("allow_any_audience", False))
     if has_audience and takes_any:
         message = f"{where}.allow_any_audience: contradicts applicationID: keep one of the two"
         yield Finding((*path, "allow_any_audience"), message, is_key=True)
@@ -58,7 +58,8 @@ def _check_audience_keys(provider: dict[str, Any], path: Path) -> Iterator[Findi
         )
 
 
-def _reads_as_true(value: object) -> bool:
+def reads_as_true(value: object) -> bool:
+    """Return whether a switch is on; one that cannot be read is not."""
     try:
         return parse_flag(value)
     except ValueError:

@@ -16,9 +16,11 @@ _TYPES: dict[str, tuple[type, ...]] = {
 _ANNOTATIONS = {"$schema", "$defs", "title", "description", "default"}
 
 
-def is_valid(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> bool:
+def is_valid(value: Any, schema: dict[str, Any] | bool, root: dict[str, Any]) -> bool:
     """Return whether a value is one of the schema."""
-    return all(_CHECKS[keyword](value, schema, root) for keyword in schema.keys() - _ANNOTATIONS)
+    if isinstance(schema, bool):
+        return schema
+    return all(_CHECKS[keyword](value, schema, root) for keyword in schema.keys() - _ANNOTATIONS - {"then"})
 
 
 def _has_type(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> bool:
@@ -58,6 +60,8 @@ _CHECKS = {
     "additionalProperties": _has_members,
     "$ref": _refers,
     "anyOf": lambda value, schema, root: any(is_valid(value, one, root) for one in schema["anyOf"]),
+    "allOf": lambda value, schema, root: all(is_valid(value, one, root) for one in schema["allOf"]),
+    "if": lambda value, schema, root: not is_valid(value, schema["if"], root) or is_valid(value, schema["then"], root),
     "oneOf": lambda value, schema, root: sum(is_valid(value, one, root) for one in schema["oneOf"]) == 1,
     "enum": lambda value, schema, root: value in schema["enum"],
     "const": lambda value, schema, root: value == schema["const"] and type(value) is type(schema["const"]),

@@ -158,6 +158,7 @@ SHARED = "this issuer is shared by many applications, and"
         "https://login.microsoftonline.com/common/v2.0",
         "https://login.microsoftonline.com/organizations/v2.0",
         "https://securetoken.google.com/my-project",
+        "https://token.actions.githubusercontent.com",
     ],
 )
 def test_shared_issuers(load: Load, complain: Complain, issuer: str) -> None:
