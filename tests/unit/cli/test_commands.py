@@ -10,6 +10,7 @@ from gateway import __version__
 from gateway.cli.group import _COMMANDS, cli
 from gateway.cli.init import STARTERS
 from gateway.config.load import parse_config
+from tests.variables import read_examples
 
 from .conftest import sign
 
@@ -230,8 +231,7 @@ def test_starter_is_a_good_file(run, idp):
     """What ``init`` prints can be served once the names are one's own; every key has its comment."""
     result = run("init", "--idp", idp)
     assert result.exit_code == 0
-    variables = {"LOGTO_ENDPOINT": "https://tenant.logto.app"}
-    assert not parse_config(result.stdout, "gateway.yaml", variables).warnings
+    assert not parse_config(result.stdout, "gateway.yaml", read_examples(result.stdout)).warnings
     assert yaml.safe_load(result.stdout)["version"] == 1
 
 
