@@ -139,7 +139,7 @@ ISSUERS: dict[str, Issuer] = {
         {
             "graph": Mistake(
                 "bad_signature",
-                {"iss": f"https://sts.windows.net/{TENANT}/", "aud": GRAPH},
+                {"iss": f"https://sts.windows.net/{TENANT}/", "aud": GRAPH, "scp": "User.Read"},
                 {"nonce": "n-1"},
                 is_foreign=True,
             ),
@@ -159,16 +159,18 @@ ISSUERS: dict[str, Issuer] = {
         },
     ),
     "cognito": Issuer(
-        {"preset": "cognito", "pool": "eu-west-1_AbCdEf123", "applicationID": "my-client"},
+        {"preset": "cognito", "pool": "eu-west-1_AbCdEf123", "applicationID": "1example23456789"},
         {
             "iss": "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbCdEf123",
             "sub": "user-1",
-            "client_id": "my-client",
+            "client_id": "1example23456789",
             "token_use": "access",
             "scope": "my-api/read",
         },
         {
-            "id-token": Mistake("audience_mismatch", {"aud": "my-client", "client_id": ABSENT, "token_use": "id"}),
+            "id-token": Mistake(
+                "audience_mismatch", {"aud": "1example23456789", "client_id": ABSENT, "token_use": "id"}
+            ),
             "other-use": Mistake("claim_mismatch", {"token_use": "id"}),
             "other-client": Mistake("audience_mismatch", {"client_id": "other-client"}),
         },
@@ -204,15 +206,15 @@ ISSUERS: dict[str, Issuer] = {
         {"other-resource": Mistake("audience_mismatch", {"aud": "https://other-api.example"})},
     ),
     "zitadel": Issuer(
-        {"preset": "zitadel", "domain": "my-instance.zitadel.cloud", "applicationID": "200000000000000001"},
+        {"preset": "zitadel", "domain": "my-instance.zitadel.cloud", "applicationID": "298850416327749890"},
         {
             "iss": "https://my-instance.zitadel.cloud",
-            "sub": "300000000000000001",
-            "aud": ["100000000000000001", "200000000000000001"],
-            "client_id": "100000000000000001",
-            "urn:zitadel:iam:org:project:roles": {"reader": {"400000000000000001": "my-org.example"}},
+            "sub": "240117093581625472",
+            "aud": ["171300452206881735", "298850416327749890"],
+            "client_id": "171300452206881735",
+            "urn:zitadel:iam:org:project:roles": {"reader": {"160884209753346119": "my-org.example"}},
         },
-        {"no-project": Mistake("audience_mismatch", {"aud": ["100000000000000001"]})},
+        {"no-project": Mistake("audience_mismatch", {"aud": ["171300452206881735", "171300518866413511"]})},
     ),
     "supabase": Issuer(
         {"preset": "supabase", "project": "abcdefghijklmnopqrst"},
@@ -249,7 +251,9 @@ ISSUERS: dict[str, Issuer] = {
             "scp": ["items.read"],
         },
         {
-            "org-server": Mistake("unknown_issuer", {"iss": "https://my-org.okta.com"}),
+            "org-server": Mistake(
+                "unknown_issuer", {"iss": "https://my-org.okta.com", "aud": "https://my-org.okta.com"}
+            ),
             "id-token": Mistake("audience_mismatch", {"aud": "app-1", **ID_TOKEN}),
         },
         typ=None,

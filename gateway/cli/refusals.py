@@ -65,5 +65,8 @@ def is_id_token(token: Token) -> bool:
     """Return whether a token looks like one for a client rather than for an API (OpenID Connect Core, section 2)."""
     if any(name in token.claims for name in ID_TOKEN_CLAIMS):
         return True
+    # Cognito and Keycloak say it themselves, in these claims.
+    if token.claims.get("token_use") == "id" or token.claims.get("typ") == "ID":
+        return True
     client = read_first_string(token.claims, ("client_id", "azp"))
     return token.typ != "at+jwt" and client is not None and read_audiences(token.claims, "aud") == (client,)

@@ -120,9 +120,9 @@ def test_the_usual_mistakes_are_refused(name: str, mistake: str) -> None:
         ("clerk", "org_1", (), None),
         ("keycloak", None, ("profile",), "my-app"),
         ("entra", "11111111-2222-3333-4444-555555555555", ("Items.Read",), "app-1"),
-        ("cognito", None, ("my-api/read",), "my-client"),
+        ("cognito", None, ("my-api/read",), "1example23456789"),
         ("workos", "org_1", ("items:read",), None),
-        ("zitadel", None, ("reader",), "100000000000000001"),
+        ("zitadel", None, ("reader",), "171300452206881735"),
         ("okta", None, ("items.read",), "app-1"),
     ],
 )
