@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,31 +14,51 @@ from gateway.config.files import find_unreadable
 from gateway.config.load import Loaded, load_config
 from gateway.config.problems import ConfigError, Problem, Severity, take_strictly
 
+if TYPE_CHECKING:
+    from gateway.cli.live_answer import LiveAnswer
+
 
 @click.command("check")
 @click.argument("file", required=False, type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--strict", is_flag=True, help="Take warnings for errors.")
+@click.option("--live", is_flag=True, help="Fetch the keys of every provider as the gateway does, and check them.")
 @output_option
 @config_option()
 @click.pass_context
-def command(context: click.Context, file: Path | None, *, strict: bool, output: str) -> None:
+def command(context: click.Context, file: Path | None, *, strict: bool, live: bool, output: str) -> None:
     """
     Check a configuration file, and say every mistake in it.
+
+    With --live, issuers are asked from here, as the gateway would ask them; exit code 3 if one cannot be asked.
 
     \b
     Examples:
       auth-gateway check gateway.yaml
       auth-gateway check --strict -o json
+      auth-gateway check --live
     """
     path = file or find_config(context)
     loaded, problems = _load(path)
     if strict and problems:
         loaded, problems = None, take_strictly(problems)
+    # Of a file that is not taken, the place of the keys may be the very mistake.
+    answer = _ask_issuers(loaded) if live and loaded is not None else None
     if output == "json":
-        echo_json(_build_document(path, loaded, problems))
+        document = _build_document(path, loaded, problems)
+        echo_json(document if answer is None else {**document, "live": answer.build_document()})
     else:
         _print_text(path, loaded, problems)
-    context.exit(ExitCode.NO if loaded is None else ExitCode.YES)
+        for line in answer.render() if answer else ():
+            click.echo(line)
+    if loaded is None:
+        context.exit(ExitCode.NO)
+    context.exit(ExitCode.YES if answer is None else answer.judge(is_strict=strict))
+
+
+def _ask_issuers(loaded: Loaded) -> LiveAnswer:
+    from gateway.cli.live_answer import LiveAnswer  # noqa: PLC0415 - an HTTP client takes as long to load as all else
+
+    return LiveAnswer.ask(loaded)
 
 
 def _load(path: Path) -> tuple[Loaded | None, Sequence[Problem]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import aiohttp
 from yarl import URL
@@ -17,6 +18,14 @@ from gateway.core.tokens import normalize_issuer
 from gateway.providers.fetch import Document, FetchError, fetch_document, read_document
 
 
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What an issuer says of itself: what it is called, and where its keys are."""
+
+    issuer: str
+    jwks_uri: str
+
+
 async def fetch_key_document(session: aiohttp.ClientSession, settings: KeySourceSettings) -> Document:
     """
     Return the JWK Set document of a provider, as it is now and not yet parsed.
@@ -24,12 +33,32 @@ async def fetch_key_document(session: aiohttp.ClientSession, settings: KeySource
     Raises:
         FetchError: It, or the metadata that names it, cannot be had.
     """
+    if settings.discovery_url is None:
+        return await fetch_keys(session, settings, settings.url)
+    document = await fetch_metadata(session, settings, settings.discovery_url)
+    metadata = parse_metadata(document.body, settings.discovery_url, settings.issuers)
+    return await fetch_keys(session, settings, metadata.jwks_uri)
+
+
+async def fetch_metadata(session: aiohttp.ClientSession, settings: KeySourceSettings, discovery_url: str) -> Document:
+    """
+    Return the issuer's metadata, not yet parsed.
+
+    Raises:
+        FetchError: It cannot be had.
+    """
+    return await _fetch(session, settings, discovery_url, "discovery")
+
+
+async def fetch_keys(session: aiohttp.ClientSession, settings: KeySourceSettings, url: str | None) -> Document:
+    """
+    Return the JWK Set document of a provider's file, else the one at a URL.
+
+    Raises:
+        FetchError: It cannot be had.
+    """
     if settings.path is not None:
         return await read_document(settings.path)
-    url = settings.url
-    if settings.discovery_url is not None:
-        metadata = await _fetch(session, settings, settings.discovery_url, "discovery")
-        url = parse_metadata(metadata.body, settings.discovery_url, settings.issuers)
     if url is None:
         raise FetchError("no place to fetch keys from")
     return await _fetch(session, settings, url, "keys")
@@ -39,12 +68,12 @@ async def _fetch(session: aiohttp.ClientSession, settings: KeySourceSettings, ur
     try:
         return await fetch_document(session, url, timeout_seconds=settings.timeout_seconds, ca_file=settings.ca_file)
     except FetchError as error:
-        raise FetchError(f"{what}: {error}") from error
+        raise type(error)(f"{what}: {error}") from error
 
 
-def parse_metadata(body: bytes, discovery_url: str, issuers: Sequence[str]) -> str:
+def parse_metadata(body: bytes, discovery_url: str, issuers: Sequence[str]) -> Metadata:
     """
-    Return the ``jwks_uri`` of an issuer's metadata.
+    Return an issuer's metadata.
 
     Raises:
         FetchError: Not metadata, of another issuer, or naming a place that we do not fetch keys from.
@@ -54,7 +83,7 @@ def parse_metadata(body: bytes, discovery_url: str, issuers: Sequence[str]) -> s
     # RFC 8414, section 3.3: it "MUST be identical"; else whoever can write one document could speak for any issuer.
     if not isinstance(issuer, str) or normalize_issuer(issuer) not in map(normalize_issuer, issuers):
         raise FetchError(f"discovery: the document is of another issuer: {_show(issuer)}")
-    return _check_location(metadata.get("jwks_uri"), discovery_url)
+    return Metadata(issuer, _check_location(metadata.get("jwks_uri"), discovery_url))
 
 
 def _parse_object(body: bytes) -> dict[str, object]:

@@ -7,6 +7,7 @@ Every failure leaves this module as ``FetchError`` with a short reason that is s
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import ssl
 import stat
@@ -27,6 +28,9 @@ MAX_FIELD_BYTES = 32 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REASON_LENGTH = 200
 _UNPRINTABLE = re.compile("[^ -~]")
+
+# Statuses that speak of the issuer's state, not of the document: RFC 6585, section 4; RFC 9110, section 15.6.
+_TOO_MANY_REQUESTS, _SERVER_ERROR = 429, 500
 
 # The first that fits says it; those of aiohttp overlap.
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
@@ -49,6 +53,14 @@ class FetchError(Exception):
     def __init__(self, reason: str) -> None:
         # Parts of a reason may come from the other side: nothing that moves a cursor, and not a page of it.
         super().__init__(_UNPRINTABLE.sub("?", reason)[:_MAX_REASON_LENGTH])
+
+
+class NoAnswer(FetchError):
+    """Nobody answered, or only that it cannot now: nothing is known of the document itself."""
+
+
+# These say nothing of the document; anything else that goes wrong is an answer that is not one.
+_OUTAGES = (OSError, aiohttp.ClientConnectionError, aiohttp.ClientPayloadError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +93,7 @@ async def _try_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandl
         return await handler(request)
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
         # aiohttp would send a GET again by itself; when the next attempt is due is for the back-off to say.
-        raise FetchError(_describe(error)) from error
+        raise _build_error(error) from error
 
 
 async def fetch_document(
@@ -94,16 +106,17 @@ async def fetch_document(
     ``ca_file``, the authorities in it are trusted and no others.
 
     Raises:
-        FetchError: Anything else.
+        NoAnswer: No complete answer, or one of an issuer that cannot now (429, 5xx).
+        FetchError: Any other answer.
     """
     try:
         async with asyncio.timeout(timeout_seconds):
             context = await asyncio.to_thread(_load_authorities, ca_file) if ca_file else None
             return await _follow(session, URL(url), context)
     except TimeoutError as error:
-        raise FetchError(f"no complete answer within {timeout_seconds:g} s") from error
+        raise NoAnswer(f"no complete answer within {timeout_seconds:g} s") from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise FetchError(_describe(error)) from error
+        raise _build_error(error) from error
 
 
 async def read_document(path: str) -> Document:
@@ -163,7 +176,8 @@ def _read_location(response: aiohttp.ClientResponse, url: URL) -> URL:
 
 async def _read_response(response: aiohttp.ClientResponse) -> Document:
     if response.status != 200:  # noqa: PLR2004 - the one status that says "here it is"
-        raise FetchError(f"status {response.status}")
+        is_outage = response.status >= _SERVER_ERROR or response.status == _TOO_MANY_REQUESTS
+        raise (NoAnswer if is_outage else FetchError)(f"status {response.status}")
     body = bytearray()
     # Piece by piece and decoded: what is small on the wire may be a gigabyte once inflated.
     async for piece in response.content.iter_any():
@@ -183,11 +197,18 @@ def _check_size(size: int) -> None:
         raise FetchError(f"more than {MAX_DOCUMENT_BYTES // 1024} KiB")
 
 
+def _build_error(error: Exception) -> FetchError:
+    return (NoAnswer if isinstance(error, _OUTAGES) else FetchError)(_describe(error))
+
+
 def _describe(error: Exception) -> str:
     """Return what went wrong in few words: aiohttp's own texts may quote whole fields and addresses."""
     reason = next((text for kind, text in _REASONS if isinstance(error, kind)), f"failed: {type(error).__name__}")
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return f"{reason}: {getattr(error.certificate_error, 'verify_message', 'invalid')}"
-    if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.strerror:
+    if isinstance(error, aiohttp.ClientConnectorDNSError) and error.os_error.strerror:
         return f"{reason}: {error.os_error.strerror}"
+    if isinstance(error, aiohttp.ClientConnectorError) and (number := error.os_error.errno):
+        # The error's own text is asyncio's, which has the address and not the cause.
+        return f"{reason}: {os.strerror(number)}"
     return reason

@@ -161,7 +161,7 @@ class KeySource:
         """Return what is known of the keys now."""
         return SourceStatus(
             provider=self.settings.provider,
-            location=_describe_location(self.settings),
+            location=describe_location(self.settings),
             key_set=self.key_set,
             age_seconds=None if self._fetched_at is None else self._clock.now() - self._fetched_at,
             last_success_at=self._last_success_at,
@@ -240,7 +240,7 @@ class KeySource:
     def _announce(self, key_set: KeySet) -> None:
         self._say(logging.INFO, "keys_loaded", "loaded the keys of %s", keys=len(key_set.keys))
         if key_set.skipped:
-            named = [_describe_skipped(skipped) for skipped in key_set.skipped]
+            named = [describe_skipped(skipped) for skipped in key_set.skipped]
             self._say(logging.WARNING, "keys_skipped", "some keys of %s cannot be used", skipped=named)
 
     def _say(self, level: int, event: str, message: str, **fields: object) -> None:
@@ -260,17 +260,23 @@ def _parse_usable(body: bytes) -> KeySet:
         return key_set
     if not key_set.skipped:
         raise KeySetError("the JWK Set is empty")
-    raise KeySetError(f"no usable key among {len(key_set.skipped)}: {_describe_skipped(key_set.skipped[0])}")
+    raise KeySetError(f"no usable key among {len(key_set.skipped)}: {describe_skipped(key_set.skipped[0])}")
 
 
-def _describe_skipped(skipped: SkippedKey) -> str:
+def describe_skipped(skipped: SkippedKey) -> str:
+    """Return which key of a set is not used, and why."""
     name = f"key {skipped.index}" if skipped.kid is None else f"key {skipped.index} ({skipped.kid!a})"
     return f"{name}: {skipped.why}"
 
 
-def _describe_location(settings: KeySourceSettings) -> str:
+def describe_location(settings: KeySourceSettings) -> str:
     """Return where the keys come from, without a password or a query that may be one."""
     if settings.path is not None:
         return f"file:{settings.path}"
     url = settings.discovery_url or settings.url
-    return "inline" if url is None else str(URL(url).with_user(None).with_query(None))
+    return "inline" if url is None else hide_secrets(url)
+
+
+def hide_secrets(url: str) -> str:
+    """Return a URL without what may be a password: its user and its query."""
+    return str(URL(url).with_user(None).with_query(None))

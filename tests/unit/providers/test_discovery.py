@@ -31,13 +31,13 @@ def write(**members: object) -> bytes:
 )
 def test_jwks_uri_of_the_configured_issuer(body: bytes, discovery_url: str, issuers: tuple[str, ...]) -> None:
     """8414-1: the metadata of an issuer in the file names where its keys are."""
-    assert parse_metadata(body, discovery_url, issuers) == KEYS
+    assert parse_metadata(body, discovery_url, issuers).jwks_uri == KEYS
 
 
 def test_http_may_name_http() -> None:
     """8414-3: where the file already says http, as on a developer's machine, so may the document."""
     body = write(issuer="http://localhost:3001", jwks_uri="http://localhost:3001/jwks")
-    assert parse_metadata(body, HTTP, ("http://localhost:3001",)) == "http://localhost:3001/jwks"
+    assert parse_metadata(body, HTTP, ("http://localhost:3001",)).jwks_uri == "http://localhost:3001/jwks"
 
 
 @pytest.mark.parametrize(
