@@ -99,9 +99,12 @@ def clean_path(target: str) -> str:
     if path[:1] != "/":
         # An absolute-form target may carry a user's name and password (RFC 3986, section 3.2.1).
         path = "/" + path.partition("://")[2].partition("/")[2] if "://" in path else path.rpartition("@")[2]
-    if _TOKEN_MARK in path:
-        path = _TOKEN.sub("[token]", path)
-    return path[:MAX_PATH_LENGTH]
+    return hide_tokens(path)[:MAX_PATH_LENGTH]
+
+
+def hide_tokens(text: str) -> str:
+    """Return a text without anything in it that looks like a JWT."""
+    return _TOKEN.sub("[token]", text) if _TOKEN_MARK in text else text
 
 
 def _build_unverified(record: AccessRecord) -> str:
@@ -111,10 +114,11 @@ def _build_unverified(record: AccessRecord) -> str:
         "token_alg": record.token_alg,
         "token_kid": record.token_kid,
     }
-    return "".join(f',"{name}":{quote(_cut_unverified(value))}' for name, value in said.items() if value is not None)
+    return "".join(f',"{name}":{quote(cut_unverified(value))}' for name, value in said.items() if value is not None)
 
 
-def _cut_unverified(value: object) -> str:
+def cut_unverified(value: object) -> str:
+    """Return what a token says of itself, or should have said, as a short text."""
     if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
         value = " ".join(value)
     if not isinstance(value, str | int | float):

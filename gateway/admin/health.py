@@ -23,7 +23,7 @@ CONFIG_VARIABLE = "AUTH_GATEWAY_CONFIG"
 DEFAULT_ADDRESS = "127.0.0.1:9090"
 DEFAULT_PATHS = ("gateway.yaml", "/etc/auth-gateway/gateway.yaml")
 TIMEOUT_SECONDS = 2.0
-MAX_ANSWER_BYTES = 4096
+MAX_ANSWER_BYTES = PIECE_BYTES = 4096
 
 # Where to ask when the listener takes every address of the machine.
 _LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
@@ -134,9 +134,19 @@ def check_health(address: str, path: str = "/livez", timeout_seconds: float = TI
     Raises:
         Unhealthy: Any other answer, or none within the time.
     """
+    read_answer(address, path, timeout_seconds, MAX_ANSWER_BYTES)
+
+
+def read_answer(address: str, path: str, timeout_seconds: float, max_bytes: int) -> bytes:
+    """
+    Return the body of what an admin listener answers with 200, cut at so many bytes, its head included.
+
+    Raises:
+        Unhealthy: Any other answer, or none within the time.
+    """
     request = f"GET {path} HTTP/1.1\r\nHost: health\r\nConnection: close\r\n\r\n".encode("ascii")
     try:
-        answer = _exchange(address, request, time.monotonic() + timeout_seconds)
+        answer = _exchange(address, request, time.monotonic() + timeout_seconds, max_bytes)
     except OSError as error:
         raise Unhealthy(f"{_name(address, path)}: {error.strerror or 'no answer in time'}") from error
     head, _, body = answer.partition(b"\r\n\r\n")
@@ -144,17 +154,19 @@ def check_health(address: str, path: str = "/livez", timeout_seconds: float = TI
     if status[0] != b"HTTP/1.1" or len(status) < 2:  # noqa: PLR2004
         raise Unhealthy(f"{_name(address, path)}: no HTTP answer")
     if status[1] != b"200":
-        raise Unhealthy(f"{_name(address, path)}: {ascii((status[1] + b' ' + body).decode('latin-1').strip())[1:-1]}")
+        words = (status[1] + b" " + body[:MAX_ANSWER_BYTES]).decode("latin-1").strip()
+        raise Unhealthy(f"{_name(address, path)}: {ascii(words)[1:-1]}")
+    return body
 
 
-def _exchange(address: str, request: bytes, deadline: float) -> bytes:
+def _exchange(address: str, request: bytes, deadline: float, max_bytes: int) -> bytes:
     answer = b""
     with _connect(address, deadline) as connection:
         connection.sendall(request)
-        while len(answer) < MAX_ANSWER_BYTES:
+        while len(answer) < max_bytes:
             # One timeout for all: an answer that drips must not hold us.
             connection.settimeout(max(deadline - time.monotonic(), 0.001))
-            piece = connection.recv(MAX_ANSWER_BYTES)
+            piece = connection.recv(PIECE_BYTES)
             if not piece:
                 break
             answer += piece

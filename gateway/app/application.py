@@ -227,6 +227,14 @@ class Application:
 
     async def status(self) -> Mapping[str, Any]:
         """Return the document of ``/status``."""
+        return {**await self.report(), "refused": self.list_refused()}
+
+    def list_refused(self) -> list[dict[str, Any]]:
+        """Return the last requests that were refused, newest first."""
+        return self._gateway.refused.describe()
+
+    async def report(self) -> Mapping[str, Any]:
+        """Return what ``/status`` says of this process itself."""
         _, not_ready = await self.readiness()
         process = ProcessStatus(self.path, self.settings.digest, self._started_at)
         return build_status(process, self._keyring.status(), time.time(), not_ready=not_ready)

@@ -17,6 +17,7 @@ from typing import Any
 
 from gateway.admin.logs import LogFormat, LogOutput
 from gateway.admin.metrics import Metrics, Snapshot, merge
+from gateway.admin.refused import merge_refused
 from gateway.admin.server import start_admin
 from gateway.admin.status import ProcessStatus, build_status
 from gateway.app.channel import ChannelClosed, Message
@@ -193,6 +194,7 @@ class Supervisor:
 
     async def status(self) -> Mapping[str, Any]:
         """Return the document of ``/status``: each provider as the worker has it whose keys are oldest."""
+        refused = asyncio.gather(*(worker.list_refused() for worker in self._workers))
         reports = await self._collect_reports()
         _, not_ready = self._judge([report for _, report in reports])
         process = ProcessStatus(self._loaded.path, self._loaded.settings.digest, self._started_at)
@@ -203,6 +205,7 @@ class Supervisor:
                 {"pid": pid, "answers": report is not None, "ready": bool(report and report["status"]["ready"])}
                 for pid, report in reports
             ],
+            "refused": merge_refused(await refused),
         }
 
     async def collect(self) -> Snapshot:

@@ -101,7 +101,7 @@ class Worker:
         self._application = application
         self._output = output
         self._parse = parse
-        self._orders = {"take": self._take, "report": self._report, "drain": self._drain}
+        self._orders = {"take": self._take, "report": self._report, "refused": self._list_refused, "drain": self._drain}
 
     async def obey(self) -> None:
         """Do what is ordered, until cancelled; end the process where the supervisor is gone."""
@@ -129,7 +129,10 @@ class Worker:
         return {}
 
     async def _report(self, _message: Message) -> dict[str, Any]:
-        return {"status": await self._application.status(), "snapshot": await self._application.collect()}
+        return {"status": await self._application.report(), "snapshot": await self._application.collect()}
+
+    async def _list_refused(self, _message: Message) -> dict[str, Any]:
+        return {"refused": self._application.list_refused()}
 
     async def _drain(self, _message: Message) -> dict[str, Any]:
         self.stopping.set()

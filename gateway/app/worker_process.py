@@ -8,8 +8,8 @@ import socket
 import sys
 import time
 from asyncio.subprocess import DEVNULL, Process
-from collections.abc import Sequence
-from typing import Self
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 from gateway.admin.metrics import Snapshot
 from gateway.app.channel import Channel, Message, Orders
@@ -85,6 +85,15 @@ class WorkerProcess:
             return None
         self.snapshot = message["snapshot"]
         return message
+
+    async def list_refused(self) -> list[Mapping[str, Any]]:
+        """Return the last requests that it refused, newest first; none where it does not answer in time."""
+        # Not a part of the report, which every probe asks for.
+        try:
+            message = await self.ask("refused", REPORT_SECONDS)
+        except OSError:
+            return []
+        return list(message["refused"])
 
     async def wait(self) -> int:
         """Wait until it has ended; return its exit code, or the negative number of a signal."""

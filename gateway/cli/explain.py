@@ -13,6 +13,7 @@ from gateway.cli.explain_json import build_document
 from gateway.cli.explain_text import render_text
 from gateway.cli.explanation import Situation, Verdict, build_explanation, read_token, verify_alone
 from gateway.cli.invocation import ExitCode, config_option, echo_json, find_config, output_option, read_environment
+from gateway.cli.refused import explain_request
 from gateway.cli.remarks import list_remarks
 from gateway.cli.times import parse_time
 from gateway.cli.token_input import clean_token, read_token_argument
@@ -39,7 +40,8 @@ class _Time(click.ParamType[float]):
 
 
 @click.command("explain")
-@click.argument("token")
+@click.argument("token", required=False)
+@click.option("--request-id", metavar="ID", help="Ask the running gateway why it refused this request.")
 @click.option("--method", default="GET", metavar="METHOD", help="Method of the request; GET by default.")
 @click.option("--path", metavar="PATH", help="Path of the request, with its query; / by default.")
 @click.option("--at", "now", type=_Time(), metavar="TIME", help="Decide as of then: RFC 3339 or epoch seconds.")
@@ -48,18 +50,35 @@ class _Time(click.ParamType[float]):
 @config_option()
 @click.pass_context
 def command(
-    context: click.Context, token: str, method: str, path: str | None, now: float | None, *, offline: bool, output: str
+    context: click.Context,
+    token: str | None,
+    request_id: str | None,
+    method: str,
+    path: str | None,
+    now: float | None,
+    *,
+    offline: bool,
+    output: str,
 ) -> None:
     """
     Say why a token is accepted or refused, check by check.
 
     TOKEN is the token, - for standard input, or @FILE. A token given as an argument stays in the shell's history.
 
+    With --request-id instead, say why the running gateway refused a request, as long as it remembers: the last 100.
+
     \b
     Examples:
       pbpaste | auth-gateway explain -
       auth-gateway explain @token.txt --method POST --path /orders
+      auth-gateway explain --request-id 063847c2404f49c389e99bffae69a4fd
     """
+    if request_id is not None:
+        if token is not None or path is not None or now is not None or offline:
+            raise click.UsageError("--request-id is about a decided request: only -c and -o go with it.", context)
+        context.exit(explain_request(context, request_id, output, time.time()))
+    if token is None:
+        raise click.UsageError("Name a token, or a request with --request-id.", context)
     config = find_config(context)
     text, notes = clean_token(read_token_argument(token))
     try:

@@ -22,6 +22,9 @@ from gateway.core.tokens import VerifiedToken
 _CAPTURE = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 ANY_SEGMENT, ANY_REST = "*", "**"
 
+# The name, where requests are counted, of what falls under no rule; those of rules begin with a slash.
+DEFAULT_LABEL = "default"
+
 
 class PathError(ValueError):
     """A path pattern in the file that cannot be used; the text says why."""
@@ -116,7 +119,7 @@ class Match(NamedTuple):
     route: Route | None
     access: Access
     captures: Mapping[str, str]
-    label: str = "default"
+    label: str = DEFAULT_LABEL
 
 
 class _PathNode:

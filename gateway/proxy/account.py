@@ -6,7 +6,8 @@ import time
 
 from gateway.admin.access import AccessLog, AccessRecord
 from gateway.admin.metrics import Decision, Metrics, Outcome
-from gateway.core.errors import Unavailable, UpstreamFailed
+from gateway.admin.refused import RefusedRequest
+from gateway.core.errors import GatewayError, Unavailable, UpstreamFailed
 from gateway.proxy.request_checks import find_trace_id
 from gateway.proxy.visit import Visit
 
@@ -81,3 +82,22 @@ def build_record(visit: Visit) -> AccessRecord:
         for name, value in error.context.items():
             setattr(record, name, value)
     return record
+
+
+def build_refused(visit: Visit, error: GatewayError, now: float) -> RefusedRequest:
+    """Return what is kept of a request that is refused; ``now`` is in seconds since the epoch."""
+    return RefusedRequest(
+        now,
+        visit.request_id.decode("ascii"),
+        visit.method,
+        visit.target.partition("?")[0],
+        visit.status,
+        error.reason,
+        error.description,
+        visit.runtime.settings.policy,
+        visit.fields.host,
+        describe_outcome(visit)[0],
+        error.received,
+        error.expected,
+        error.context,
+    )

@@ -17,9 +17,10 @@ from aiohttp.http import HttpVersion11, RawRequestMessage
 
 from gateway.admin.access import AccessLog, AccessRecord
 from gateway.admin.metrics import Metrics
+from gateway.admin.refused import RefusedRequest, RefusedRequests
 from gateway.core.decision import NOBODY_ASKED, Allow, NeedKeys, decide
 from gateway.core.errors import GatewayError, Reason, RequestRefused, Unavailable, UpstreamFailed
-from gateway.proxy.account import Accounts
+from gateway.proxy.account import Accounts, build_refused
 from gateway.proxy.answers import CLOSE, KEEP_ALIVE, build_refusal
 from gateway.proxy.exchange import ClientGone, Exchange
 from gateway.proxy.fast_path import FastPath
@@ -34,13 +35,18 @@ CLIENT_CLOSED_REQUEST = 499  # nginx's word for it; nobody gets it sent.
 
 
 class Gateway:
-    """Serves requests; ``runtime`` may be replaced at any time, ``is_draining`` only ever becomes true."""
+    """
+    Serves requests; ``runtime`` may be replaced at any time, ``is_draining`` only ever becomes true.
+
+    ``refused`` are the last requests that it did not serve.
+    """
 
     def __init__(
         self, runtime: Runtime, metrics: Metrics, access_log: AccessLog, clock: Callable[[], float] = time.time
     ) -> None:
         self.runtime = runtime
         self.is_draining = False
+        self.refused = RefusedRequests()
         self._metrics = metrics
         self._accounts = Accounts(metrics, access_log)
         self._access_log = access_log
@@ -214,12 +220,13 @@ class Gateway:
         protocol = visit.protocol
         if isinstance(error, UpstreamFailed):
             self._metrics.count_upstream_error(error.reason.word)
-        if visit.upstream_status is not None:
-            # The answer has begun: only a cut says that it is not whole.
-            visit.status = visit.upstream_status
+        has_begun = visit.upstream_status is not None
+        visit.status = visit.upstream_status or error.reason.status
+        self.refused.keep(build_refused(visit, error, self._clock()))
+        if has_begun:
+            # Only a cut says that the answer is not whole.
             protocol.cut(is_http_1_1=visit.is_http_1_1)
             return False
-        visit.status = error.reason.status
         # A body that nobody reads would be the next request; behind a malformed request stands nothing (RFC 9112, 6.3).
         is_over = visit.content.is_eof() and error.reason is not Reason.MALFORMED_REQUEST
         keep_alive = visit.keep_alive and is_over and not self.is_draining
@@ -246,10 +253,12 @@ class Gateway:
             decision="deny",
             reason=error.reason.word,
         )
-        self._metrics.observe_request("", error.reason.status, "", (None, "deny", error.reason.word), 0.0, 0.0)
-        head, body = build_refusal(
-            error, self.runtime.settings.policy, request_id=record.request_id, is_head=False, keep_alive=False
+        policy, status = self.runtime.settings.policy, error.reason.status
+        self._metrics.observe_request("", status, "", (None, "deny", error.reason.word), 0.0, 0.0)
+        self.refused.keep(
+            RefusedRequest(self._clock(), record.request_id, "", "", status, error.reason, error.description, policy)
         )
+        head, body = build_refusal(error, policy, request_id=record.request_id, is_head=False, keep_alive=False)
         record.bytes_out = len(body)
         self._access_log.write(record)
         return head + body

@@ -213,6 +213,21 @@ def test_a_reload_reaches_both(gateway):
     assert gateway.read_metric("config_last_reload_successful") == 0
 
 
+def test_refusals_of_all_workers_are_one_list(gateway):
+    """Whoever asks does not know which process answered; what a worker refused goes with it."""
+    assert {gateway.get(f"/refused/{number}") for number in range(20)} == {401}
+    refused = json.loads(gateway.read_admin("/status")[1])["refused"]
+    assert {each["path"] for each in refused} == {f"/refused/{number}" for number in range(20)}
+    assert refused == sorted(refused, key=lambda each: each["time"], reverse=True)
+    assert len({each["request_id"] for each in refused}) == 20
+    first, _ = gateway.workers
+    os.kill(first, signal.SIGSTOP)
+    try:
+        assert len(json.loads(gateway.read_admin("/status")[1])["refused"]) < 20
+    finally:
+        os.kill(first, signal.SIGCONT)
+
+
 def test_a_worker_that_dies_is_replaced(gateway):
     """Requests go on meanwhile and after, counters do not fall, and the successor has the file that is in use."""
     assert {gateway.get() for _ in range(20)} == {200}

@@ -52,7 +52,19 @@ def test_help_names_the_exit_codes(run):
     assert "0 yes, 1 the answer is no, 2 wrong usage, 3 could not find out" in run("-h").output
 
 
-@pytest.mark.parametrize("arguments", [["nonsense"], ["check", "--nonsense"], ["check", "absent.yaml"], ["explain"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["check", "--nonsense"],
+        ["check", "absent.yaml"],
+        ["explain"],
+        ["explain", "a.b.c", "--request-id", "x"],
+        ["explain", "--request-id", "x", "--offline"],
+        ["explain", "--request-id", "x", "--path", "/"],
+        ["explain", "--request-id", "x", "--at", "1"],
+    ],
+)
 def test_wrong_usage_is_2(run, arguments):
     """A mistake of the caller's is no answer."""
     assert run(*arguments).exit_code == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -15,7 +16,7 @@ from gateway.core.jwt import Token
 from gateway.core.policy import Forwarding, Policy
 from gateway.core.routes import Access, Match
 from gateway.core.tokens import VerifiedToken
-from gateway.proxy.account import Accounts, build_record, describe_outcome
+from gateway.proxy.account import Accounts, build_record, build_refused, describe_outcome
 from gateway.proxy.request_head import Client, RequestRewriter
 from gateway.proxy.visit import StreamKind, Visit
 from tests.policies import make_provider
@@ -30,7 +31,8 @@ def make_visit(octets: bytes = FIELDS, **known: Any) -> Visit:
     """Return a request that began at 1.0, and what is known of it at its end."""
     rewriter = RequestRewriter(Policy((), Forwarding(host=None)))
     fields = rewriter.read(octets, CLIENT)
-    protocol, runtime = SimpleNamespace(client=CLIENT), SimpleNamespace(rewriter=rewriter)
+    settings = SimpleNamespace(policy=Policy((), Forwarding(host=None)))
+    protocol, runtime = SimpleNamespace(client=CLIENT), SimpleNamespace(rewriter=rewriter, settings=settings)
     visit = Visit("GET", "/orders/1?a=b", fields, cast("Any", protocol), cast("Any", runtime), b"id-1", 1.0)
     for name, value in known.items():
         setattr(visit, name, value)
@@ -119,6 +121,17 @@ def test_record_of_a_refusal_has_what_the_refusal_knows() -> None:
     assert (record.token_alg, record.subject) == ("ES256", None)
     record = build_record(make_visit(error=NO_SCOPE, status=403))
     assert (record.provider, record.subject, record.client_id) == ("logto", "user_1", "app_1")
+
+
+@pytest.mark.parametrize(("error", "provider"), [(EXPIRED, "auth0"), (NO_KEYS, "logto"), (MISSING, None)])
+def test_refused_request_is_kept_without_its_query(error: GatewayError, provider: str | None) -> None:
+    """What is asked for later, and nothing that holds a token, a frame or a connection."""
+    visit = make_visit(error=error, status=401)
+    kept = build_refused(visit, error, 7.0)
+    assert (kept.refused_at, kept.request_id, kept.method, kept.path) == (7.0, "id-1", "GET", "/orders/1")
+    assert (kept.status, kept.reason, kept.description) == (401, error.reason, "Because.")
+    assert (kept.hosts, kept.provider, kept.context) == ((b"api.example",), provider, error.context)
+    assert error not in gc.get_referents(kept)
 
 
 class Lines:
