@@ -42,6 +42,8 @@ OWN_TESTS = {
     "compose",
     "projected",
     "probes",
+    "refused",
+    "live",
     "log=accepted",
     "log=refused",
 }

@@ -156,6 +156,8 @@ SHARED = "this issuer is shared by many applications, and"
         "accounts.google.com",
         "https://api.workos.com",
         "https://login.microsoftonline.com/common/v2.0",
+        "https://login.microsoftonline.com/common",
+        "https://login.microsoftonline.com/consumers/v2.0",
         "https://login.microsoftonline.com/organizations/v2.0",
         "https://securetoken.google.com/my-project",
         "https://token.actions.githubusercontent.com",
