@@ -24,6 +24,8 @@ MAX_REFUSED = 100
 # The audiences and issuers of a file may be many.
 MAX_SIDES = 16
 
+# What was received is then the upstream's own octets, which may be of a cookie or of a body.
+_QUOTES_UPSTREAM = Reason.UPSTREAM_BAD_RESPONSE
 _CONTEXT = ("token_iss", "token_aud", "token_alg", "token_kid")
 
 
@@ -79,7 +81,7 @@ def describe_refused(request: RefusedRequest) -> dict[str, Any]:
         "provider": request.provider,
         "reason": request.reason.word,
         "description": request.description,
-        "received": _list_sides(request.received),
+        "received": [] if request.reason is _QUOTES_UPSTREAM else _list_sides(request.received),
         "expected": _list_sides(request.expected),
         **{name: None if value is None else hide_tokens(cut_unverified(value)) for name, value in said.items()},
     }

@@ -103,6 +103,22 @@ async def test_failure_of_the_upstream_is_kept_with_its_cause() -> None:
     assert (refused["provider"], len(refused["received"])) == ("logto", 1)
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [b"canary\r\n\r\n", b"HTTP/1.1 canary\r\n\r\n", b"HTTP/1.1 200 OK\r\nSet-Cookie: a=canary\r\n : b\r\n\r\n"],
+    ids=["no-http", "status-line", "field"],
+)
+@in_loop
+async def test_octets_of_the_upstream_are_not_kept(answer: bytes) -> None:
+    """What is not HTTP may be anybody's secret; that it was none is said."""
+    async with Upstream(play(answer)) as upstream, open_gateway(upstream.port) as application:
+        async with RawClient(application) as client:
+            assert (await client.get(b"/", bearer())).status == 502
+        [refused] = await list_refused(application)
+    assert (refused["reason"], refused["received"]) == ("upstream_bad_response", [])
+    assert "canary" not in json.dumps(refused)
+
+
 @in_loop
 async def test_answer_that_was_cut_has_the_status_that_the_client_saw() -> None:
     """200, and why there was no end to it."""
