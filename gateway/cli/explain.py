@@ -16,7 +16,7 @@ from gateway.cli.invocation import ExitCode, config_option, echo_json, find_conf
 from gateway.cli.refused import explain_request
 from gateway.cli.remarks import list_remarks
 from gateway.cli.times import parse_time
-from gateway.cli.token_input import clean_token, read_token_argument
+from gateway.cli.token_input import clean_token, list_remedies, read_token_argument
 from gateway.config.load import Loaded, load_config
 from gateway.config.problems import ConfigError
 from gateway.config.settings import Settings
@@ -80,7 +80,7 @@ def command(
     if token is None:
         raise click.UsageError("Name a token, or a request with --request-id.", context)
     config = find_config(context)
-    text, notes = clean_token(read_token_argument(token))
+    text, left_out = clean_token(read_token_argument(token))
     try:
         loaded = load_config(config, read_environment())
     except ConfigError as error:
@@ -101,9 +101,10 @@ def command(
             places.locate_route,
             keys.errors,
             has_path=path is not None,
+            remedies=list_remedies(left_out),
         )
     )
-    notes = (*notes, *list_remarks(explanation))
+    notes = (*(f"{each.value} left out." for each in left_out), *list_remarks(explanation))
     if output == "json":
         echo_json(build_document(explanation, notes))
     else:

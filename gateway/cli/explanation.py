@@ -73,7 +73,8 @@ class Situation:
     All that a decision depends on, and where it stands in the file.
 
     ``keys`` has no entry for a provider whose keys could not be had; ``key_errors`` says why. ``now`` is in seconds
-    since the epoch. ``has_path`` says whether the path of the request was named, or is the one by default.
+    since the epoch. ``has_path`` says whether the path of the request was named, or is the one by default. ``remedies``
+    are what to do if a request has its token as it was pasted.
     """
 
     head: RequestHead
@@ -85,6 +86,7 @@ class Situation:
     locate_route: Callable[[Route], str]
     key_errors: Mapping[str, str] = field(default_factory=dict)
     has_path: bool = True
+    remedies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,10 @@ def find_issuer(case: Case) -> Iterator[str]:
     """Yield what may be wrong with the issuer of a token, or with those of the file."""
     issuer = case.token.issuer
     if not issuer:
-        yield "Without iss nobody can tell whose token this is. A self-made token needs the issuer of the file."
+        yield (
+            "Without iss nobody can tell whose token this is: let whoever makes such tokens write the issuer of the "
+            f"file there, {case.explanation.providers[0].provider.issuers[0]}."
+        )
         return
     for result in case.explanation.providers:
         where = result.checks[0].where
@@ -51,7 +54,8 @@ def _describe_nearest_issuer(issuer: str, case: Case) -> str:
     if nearest is None:
         return f"No provider of the file has this issuer. If you trust it, add a provider with issuer: {issuer}"
     return (
-        f"The nearest issuer of the file is {nearest} ({places[nearest]}). The token may be of another tenant or stage."
+        f"The nearest issuer of the file is {nearest} ({places[nearest]}). The token may be of another tenant or "
+        f"stage: send one of {nearest}, or, if you trust {issuer}, add that there."
     )
 
 

@@ -172,13 +172,24 @@ def _parse_object(octets: bytes, name: str) -> dict[str, Any]:
     try:
         value = _JSON.decode(octets.decode("utf-8"))
     except _JSONRefused as error:
-        raise _malformed(f"The {name} of the token is ambiguous JSON: {error}.") from error
+        # No copying did this, so whoever issues such tokens is to look for it.
+        raise TokenRefused(
+            Reason.MALFORMED_TOKEN,
+            f"The {name} of the token is ambiguous JSON: {error}.",
+            received=f"{name}: {error}",
+            expected=f"{name}: JSON with each member once and with finite numbers only",
+        ) from error
     except (ValueError, RecursionError) as error:
         raise _malformed(f"The {name} of the token is not JSON in UTF-8.") from error
     if not isinstance(value, dict):
         raise _malformed(f"The {name} of the token is not a JSON object.")
     if octets.count(b"{") + octets.count(b"[") > _MAX_JSON_DEPTH and _measure_depth(value) > _MAX_JSON_DEPTH:
-        raise _malformed(f"The {name} of the token is nested too deep.")
+        raise TokenRefused(
+            Reason.MALFORMED_TOKEN,
+            f"The {name} of the token is nested too deep.",
+            received=f"{name}: more than {_MAX_JSON_DEPTH} levels of objects and arrays",
+            expected=f"{name}: at most {_MAX_JSON_DEPTH}",
+        )
     return value
 
 

@@ -1,77 +1,25 @@
-"""
-The vectors: what must come out for a token or a request, as data.
-
-Each is ``{name, why, token | request, policy, now, expect}``. ``policy`` holds ``providers`` with their key sets,
-inline or by name in ``keys/``, and maybe ``routes``, ``default_access`` and ``headers``; ``expect`` holds a ``reason``,
-or what must come out of ``identity``, ``fields``, ``access``, ``captures`` and ``target``. The examples in
-``signatures/`` sign what is no JSON, so all that they show is the signature.
-"""
+"""The decision on each vector is what stands there; ``corpus`` says what a vector is."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.core.decision import Allow, decide
 from gateway.core.errors import GatewayError, Reason, TokenRefused
-from gateway.core.identity import IdentitySettings
-from gateway.core.jwks import KeySet, build_key_set, parse_key_set
 from gateway.core.jwt import Token
-from gateway.core.policy import Policy
-from gateway.core.tokens import Provider, select_keys, verify_signature
-from tests.policies import RFC9068, make_head, make_policy, make_provider, make_route, make_routes
+from gateway.core.tokens import select_keys, verify_signature
 from tests.signing import decode
 
-HERE = Path(__file__).parent
-
-
-def load(pattern: str) -> list[Any]:
-    files = sorted(HERE.glob(pattern))
-    return [pytest.param(vector, id=vector["name"]) for file in files for vector in json.loads(file.read_text("utf-8"))]
-
-
-def build_provider(entry: dict[str, Any]) -> Provider:
-    audiences = entry.get("audience", [])
-    profile = RFC9068 if entry.get("profile") == "rfc9068" else {}
-    return make_provider(
-        *audiences,
-        name=entry["name"],
-        kind=entry.get("type", "customJwt"),
-        issuers=(entry["issuer"],),
-        algorithms=frozenset(entry["algorithm"]),
-        allow_any_audience=not audiences,
-        leeway_seconds=entry.get("leeway", 0.0),
-        **profile,
-    )
-
-
-def build_policy(entry: dict[str, Any]) -> Policy:
-    routes = [make_route(**route) for route in entry.get("routes", [])]
-    headers = tuple((name.encode(), claim) for name, claim in entry.get("headers", {}).items())
-    return make_policy(
-        *map(build_provider, entry.get("providers", [])),
-        routes=make_routes(*routes, default=entry.get("default_access", "required")),
-        identity=IdentitySettings(headers=headers),
-        keeps_encoded_slashes=entry.get("encoded_slashes") == "keep",
-    )
-
-
-def load_keys(jwks: str | dict[str, Any]) -> KeySet:
-    return (
-        parse_key_set((HERE / "keys" / f"{jwks}.json").read_bytes()) if isinstance(jwks, str) else build_key_set(jwks)
-    )
+from .corpus import ask, load, load_keys
 
 
 def run(vector: dict[str, Any]) -> dict[str, Any]:
-    policy = vector["policy"]
-    keys = {entry["name"]: load_keys(entry["jwks"]) for entry in policy.get("providers", [])}
-    request = vector.get("request", {})
-    head = make_head(vector.get("token"), request.get("target", "/"), request.get("method", "GET"))
+    head, policy, keys, now = ask(vector)
     try:
-        outcome = decide(head, build_policy(policy), keys, vector["now"], dict.fromkeys(keys, True))
+        outcome = decide(head, policy, keys, now, dict.fromkeys(keys, True))
     except GatewayError as error:
         return {"reason": error.reason.word}
     assert isinstance(outcome, Allow)

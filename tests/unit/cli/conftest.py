@@ -70,6 +70,10 @@ routes:
   - path: /orders
     methods: [GET]
     scopes: [read:orders]
+  - path: /staff/**
+    providers: [staff]
+  - path: /verified
+    require: {email_verified: true}
 """
 
 
@@ -82,8 +86,13 @@ def sign(claims: dict[str, object], **header: object) -> str:
     """Return a token of these claims beside the usual ones (None leaves one out), with this header."""
     usual = {"iss": ISSUER, "sub": "user_1", "aud": "https://my-api.example", "iat": NOW - 240, "exp": NOW + 3360}
     payload = {name: value for name, value in {**usual, **claims}.items() if value is not None}
+    return sign_text(json.dumps(payload), **header)
+
+
+def sign_text(payload: str, **header: object) -> str:
+    """Return a token of this payload, be it JSON or not."""
     parts = {"alg": "ES384", "typ": "at+jwt", "kid": "k-1", **header}
-    signing_input = f"{encode(json.dumps(parts).encode())}.{encode(json.dumps(payload).encode())}"
+    signing_input = f"{encode(json.dumps(parts).encode())}.{encode(payload.encode())}"
     signature = JWSRegistry.algorithms["ES384"].sign(signing_input.encode(), KEY)
     return f"{signing_input}.{encode(signature)}"
 

@@ -156,7 +156,7 @@ def test_check_looks_for_the_files_that_are_named(run, folder):
 def test_check_as_json(run, folder):
     """Programs get places and messages, good or not."""
     good = json.loads(run("check", "-o", "json").stdout)
-    assert (good["schema"], good["valid"], good["problems"], good["routes"]) == (1, True, [], 3)
+    assert (good["schema"], good["valid"], good["problems"], good["routes"]) == (1, True, [], 5)
     assert good["providers"][0]["audiences"] == ["https://my-api.example"]
     (folder / "gateway.yaml").write_text("version: 2\n")
     bad = json.loads(run("check", "-o", "json").stdout)
@@ -197,7 +197,10 @@ def test_explain_says_what_a_path_without_a_rule_lacks(run, folder, arguments, h
     (folder / "gateway.yaml").write_text(f"{text}default_access: deny\n")
     document = json.loads(run("explain", token, "--offline", "-o", "json", *arguments).stdout)
     assert document["reason"] == "no_route"
-    first = "No rule under gateway.yaml:46 matches this path, and default_access is deny."
+    first = (
+        "No rule under gateway.yaml:46 matches this path, and default_access is deny: add a rule for it, or ask for "
+        "another path."
+    )
     assert document["hints"] == [first, *hints]
 
 

@@ -3,7 +3,7 @@
 import click
 import pytest
 
-from gateway.cli.token_input import clean_token, read_token_argument
+from gateway.cli.token_input import LeftOut, clean_token, list_remedies, read_token_argument
 
 
 @pytest.mark.parametrize(
@@ -26,17 +26,23 @@ def test_token_is_found_in_what_was_pasted(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "notes"),
+    ("text", "left_out", "remedies"),
     [
-        (" aa.bb.cc\n", ()),
-        ("Bearer aa.bb.cc", ("'Bearer' around the token left out.",)),
-        ("'aa.bb.cc'", ("quotes around the token left out.",)),
-        ("aa.\nbb.cc", ("spaces or line breaks inside of the token left out.",)),
+        (" aa.bb.cc\n", (), []),
+        ("Bearer aa.bb.cc", (LeftOut.SCHEME,), ["with Bearer twice"]),
+        ("'aa.bb.cc'", (LeftOut.QUOTES,), ["with quotes around"]),
+        ("'Bearer aa.bb.cc'", (LeftOut.QUOTES, LeftOut.SCHEME), ["with quotes around", "with Bearer twice"]),
+        ("aa.\nbb.cc", (LeftOut.SPACES,), ["with spaces or line breaks"]),
+        ("Authorization: Bearer aa.bb.cc", (LeftOut.HEADER, LeftOut.SCHEME), []),
+        ("Authorization: Bearer 'aa.bb.cc'", (LeftOut.QUOTES, LeftOut.HEADER, LeftOut.SCHEME), ["with quotes around"]),
     ],
 )
-def test_what_was_left_out_is_said(text, notes):
+def test_what_was_left_out_is_said(text, left_out, remedies):
     """The proxy would not be so kind, so the caller must know; a last line break is nobody's mistake."""
-    assert clean_token(text)[1] == notes
+    assert clean_token(text)[1] == left_out
+    listed = list_remedies(left_out)
+    assert len(listed) == len(remedies)
+    assert all(words in remedy for words, remedy in zip(remedies, listed, strict=True))
 
 
 def test_token_is_read_from_a_file(tmp_path):
