@@ -76,7 +76,10 @@ def _explain_unreadable(error: GatewayError, explanation: Explanation) -> Iterat
     elif reason is Reason.MALFORMED_TOKEN and error.expected is not None:
         yield f"No copying did this: the issuer wrote {error.received}. Let it write {error.expected}."
     elif reason is Reason.ENCRYPTED_TOKEN:
-        yield "This is an encrypted token (JWE, five parts). Let the issuer sign access tokens for this API instead."
+        yield (
+            "This is an encrypted token (JWE, five parts). Let the issuer sign access tokens for this API instead; "
+            "Auth0 does so when the client asks for one (audience=<your API>)."
+        )
     elif reason in _DAMAGED:
         yield "The token is damaged: often a part is cut off, or more than the token was copied. Copy it again."
 

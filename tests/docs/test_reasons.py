@@ -46,7 +46,22 @@ def test_status_and_error_code_are_right(reason):
 @pytest.mark.parametrize("reason", Reason, ids=lambda reason: reason.word)
 def test_entries_are_short(reason):
     """Whoever looks a word up wants the remedy, not an essay."""
-    assert 1 <= len(read_entry(reason).splitlines()) <= 5
+    assert 1 <= len(read_entry(reason).splitlines()) <= 8
+
+
+@pytest.mark.parametrize(
+    "reason", [reason for reason in Reason if reason.word not in list_reserved()], ids=lambda reason: reason.word
+)
+def test_entries_say_meaning_causes_and_fix(reason):
+    """In this order, each with words of its own."""
+    code = f" `{reason.error.value}`" if reason.error else ""
+    parts = re.fullmatch(
+        rf"{reason.status}{code}\. (?P<meaning>.+)\n\n- Usual causes: (?P<causes>.+)\n- Fix: (?P<fix>.+)",
+        read_entry(reason),
+        re.DOTALL,
+    )
+    assert parts
+    assert all(len(text) >= 20 and text.endswith(".") for text in parts.groups())
 
 
 def test_reasons_that_are_never_raised_stand_apart():
