@@ -29,6 +29,8 @@ LABEL org.opencontainers.image.title="auth-gateway" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.base.name="${BASE_IMAGE}"
+# For keys_snapshot: a new volume that is mounted here takes over its owner.
+RUN install -d -o 65532 -g 65532 -m 0700 /var/lib/auth-gateway
 COPY --from=build /opt/venv /opt/venv
 COPY config/gateway.yaml /etc/auth-gateway/gateway.yaml
 ENV PATH=/opt/venv/bin:${PATH} \

@@ -34,7 +34,7 @@ class AdminState(Protocol):
         """Return whether a process that serves is there to answer."""
 
     async def readiness(self) -> tuple[bool, str]:
-        """Return whether requests can be served, and the reason why not."""
+        """Return whether requests can be served, and the reason why not, or what to know although they can."""
 
     async def status(self) -> Mapping[str, Any]:
         """Return the document of ``/status``."""
@@ -76,7 +76,9 @@ class AdminServer(web.Server):
         if self._state.is_draining:
             return _build_text(503, "draining")
         is_ready, reason = await self._state.readiness()
-        return _build_text(200, "ok") if is_ready else _build_text(503, reason)
+        if not is_ready:
+            return _build_text(503, reason)
+        return _build_text(200, f"ok, {reason}" if reason else "ok")
 
     async def _answer_metrics(self, request: web.BaseRequest) -> web.Response:
         body, content_type = render(await self._state.collect(), request.headers.get("Accept", ""))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,7 +18,8 @@ class KeyStatus(Protocol):
 
     ``key_set`` is the one in use, None before the first success. ``age_seconds`` and ``last_success_at`` (seconds since
     the epoch) are of the last good answer, None where there was none; ``last_error`` is a sentence of ours about the
-    last attempt, None where it succeeded.
+    last attempt, None where it succeeded. ``is_from_snapshot`` says that the keys in use were kept on disk before the
+    start, and that the issuer has not answered since.
     """
 
     @property
@@ -33,6 +34,8 @@ class KeyStatus(Protocol):
     def last_success_at(self) -> float | None: ...
     @property
     def last_error(self) -> str | None: ...
+    @property
+    def is_from_snapshot(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,12 @@ def build_status(
     }
 
 
+def describe_restored(providers: Sequence[Mapping[str, Any]]) -> str:
+    """Return which providers of a status document have their keys from a snapshot; empty where none has."""
+    names = ", ".join(provider["name"] for provider in providers if provider["from_snapshot"])
+    return names and f"keys from a snapshot: {names}"
+
+
 def count_keys(keys: Sequence[KeyStatus]) -> Snapshot:
     """Return the numbers of each provider's keys, as a part of a snapshot."""
     held = [((status.provider,), status.key_set) for status in keys]
@@ -79,6 +88,7 @@ def _describe_keys(status: KeyStatus) -> dict[str, Any]:
         "location": status.location,
         "keys": [{"kid": key.kid, "algorithms": sorted(key.algorithms)} for key in keys],
         "age_seconds": None if status.age_seconds is None else round(status.age_seconds, 3),
+        "from_snapshot": status.is_from_snapshot,
         "last_error": status.last_error,
         "skipped_keys": [{"index": key.index, "kid": key.kid, "why": key.why} for key in skipped],
     }

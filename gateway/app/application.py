@@ -15,7 +15,7 @@ from gateway.admin.access import AccessLog
 from gateway.admin.logs import LogOutput
 from gateway.admin.metrics import Metrics, Snapshot
 from gateway.admin.server import AdminListener, start_admin
-from gateway.admin.status import ProcessStatus, build_status, count_keys
+from gateway.admin.status import ProcessStatus, build_status, count_keys, describe_restored
 from gateway.app.events import announce, list_fixed_changes, reload, say_draining
 from gateway.app.public import CUT_SECONDS, build_server_tls, describe_listen, load_certificate, open_listeners
 from gateway.app.upstream import build_pool, describe_pool
@@ -220,10 +220,10 @@ class Application:
         return True
 
     async def readiness(self) -> tuple[bool, str]:
-        """Return whether requests can be served, and the reason why not."""
-        if self._keyring.is_ready:
-            return True, ""
-        return False, f"no keys yet: {', '.join(self._keyring.waiting)}"
+        """Return whether requests can be served, and the reason why not, or whose keys are from a snapshot."""
+        status = await self.report()
+        reason = status["not_ready_reason"] or describe_restored(status["providers"])
+        return status["ready"], reason
 
     async def status(self) -> Mapping[str, Any]:
         """Return the document of ``/status``."""
@@ -235,7 +235,7 @@ class Application:
 
     async def report(self) -> Mapping[str, Any]:
         """Return what ``/status`` says of this process itself."""
-        _, not_ready = await self.readiness()
+        not_ready = "" if self._keyring.is_ready else f"no keys yet: {', '.join(self._keyring.waiting)}"
         process = ProcessStatus(self.path, self.settings.digest, self._started_at)
         return build_status(process, self._keyring.status(), time.time(), not_ready=not_ready)
 

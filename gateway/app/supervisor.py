@@ -19,7 +19,7 @@ from gateway.admin.logs import LogFormat, LogOutput
 from gateway.admin.metrics import Metrics, Snapshot, merge
 from gateway.admin.refused import merge_refused
 from gateway.admin.server import start_admin
-from gateway.admin.status import ProcessStatus, build_status
+from gateway.admin.status import ProcessStatus, build_status, describe_restored
 from gateway.app.channel import ChannelClosed, Message
 from gateway.app.events import announce, list_fixed_changes, reload, say_draining
 from gateway.app.sockets import PublicSockets
@@ -179,8 +179,10 @@ class Supervisor:
         return not reports or any(report for _, report in reports)
 
     async def readiness(self) -> tuple[bool, str]:
-        """Return whether requests can be served, and the reason why not."""
-        return self._judge([report for _, report in await self._collect_reports()])
+        """Return whether requests can be served, and the reason why not, or whose keys are from a snapshot."""
+        reports = await self._collect_reports()
+        is_ready, reason = self._judge([report for _, report in reports])
+        return is_ready, reason or describe_restored(_list_providers(reports))
 
     def _judge(self, reports: Sequence[Message | None]) -> tuple[bool, str]:
         answers = [report["status"] for report in reports if report is not None]
@@ -200,7 +202,7 @@ class Supervisor:
         process = ProcessStatus(self._loaded.path, self._loaded.settings.digest, self._started_at)
         return {
             **build_status(process, [], time.time(), not_ready=not_ready),
-            "providers": _choose_worst([report["status"]["providers"] for _, report in reports if report]),
+            "providers": _list_providers(reports),
             "workers": [
                 {"pid": pid, "answers": report is not None, "ready": bool(report and report["status"]["ready"])}
                 for pid, report in reports
@@ -219,11 +221,12 @@ class Supervisor:
         )
 
 
-def _choose_worst(lists: Sequence[Sequence[Mapping[str, Any]]]) -> list[Mapping[str, Any]]:
+def _list_providers(reports: Sequence[tuple[int, Message | None]]) -> list[Mapping[str, Any]]:
     """Return each provider as the worker has it whose keys are oldest, or were never loaded."""
 
     def measure(provider: Mapping[str, Any]) -> float:
         age = provider["age_seconds"]
         return float("inf") if age is None else float(age)
 
+    lists = [report["status"]["providers"] for _, report in reports if report]
     return [max(same, key=measure) for same in zip(*lists, strict=False)]

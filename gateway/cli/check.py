@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.cli.invocation import ExitCode, config_option, echo_json, find_config, output_option, read_environment
-from gateway.config.files import find_unreadable
+from gateway.config.files import find_unusable
 from gateway.config.load import Loaded, load_config
 from gateway.config.problems import ConfigError, Problem, Severity, take_strictly
 
@@ -67,7 +67,7 @@ def _load(path: Path) -> tuple[Loaded | None, Sequence[Problem]]:
         loaded = load_config(path, read_environment())
     except ConfigError as error:
         return None, error.problems
-    problems = (*loaded.warnings, *find_unreadable(loaded))
+    problems = (*loaded.warnings, *find_unusable(loaded))
     return loaded, sorted(problems, key=lambda problem: (problem.line, problem.column))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import click
 
@@ -148,8 +148,9 @@ async def _collect_keys(text: str, settings: Settings, now: float, *, is_offline
     if token is None or not token.issuer:
         return _Keys({}, {})
     wanted = {provider.name for provider in policy.select_providers(token.issuer)}
-    sources = [source for source in settings.key_sources if source.provider in wanted]
-    local = [source for source in sources if source.key_set is not None or source.path is not None]
+    # A snapshot is the running gateway's: whoever asks here may be another user.
+    sources = [replace(each, snapshot_path=None) for each in settings.key_sources if each.provider in wanted]
+    local = [source for source in sources if source.is_local]
     async with Keyring(local if is_offline else sources) as keyring:
         for provider in policy.select_providers(token.issuer):
             asked: dict[str, bool] = {}

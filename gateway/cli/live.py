@@ -13,7 +13,8 @@ from gateway.config.load import Loaded
 from gateway.core.jwks import VerificationKey
 from gateway.core.tokens import Provider
 from gateway.providers.probe import Probe, probe_providers
-from gateway.providers.source import describe_location, describe_skipped, hide_secrets
+from gateway.providers.source import describe_location, hide_secrets
+from gateway.providers.usable import describe_skipped
 
 # Where tenths of a second may be what is beyond the leeway.
 _SHORT_SECONDS = 10.0

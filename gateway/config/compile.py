@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -56,7 +57,7 @@ def compile_config(file: GatewayFile, folder: Path, digest: str) -> Settings:
     )
     return Settings(
         policy,
-        tuple(compile_key_source(entry, name, folder) for entry, name in zip(file.providers, names, strict=True)),
+        _compile_key_sources(file, names, folder),
         build_listen(file.listen, folder),
         build_listen(file.admin, folder),
         upstream,
@@ -138,6 +139,17 @@ def compile_provider(entry: AnyEntry, name: str) -> Provider:
         scope_claims=entry.scope_claims,
         organization_claims=entry.organization_claim,
         client_claims=entry.client_claims,
+    )
+
+
+def _compile_key_sources(file: GatewayFile, names: Iterable[str], folder: Path) -> tuple[KeySourceSettings, ...]:
+    sources = [compile_key_source(entry, name, folder) for entry, name in zip(file.providers, names, strict=True)]
+    if file.keys_snapshot is None:
+        return tuple(sources)
+    snapshots = folder / file.keys_snapshot
+    return tuple(
+        source if source.is_local else replace(source, snapshot_path=str(snapshots / f"{source.provider}.json"))
+        for source in sources
     )
 
 

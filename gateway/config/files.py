@@ -1,4 +1,4 @@
-"""The files that a configuration names, and those of them that cannot be read."""
+"""The files that a configuration names, and those of them that cannot be used."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from gateway.config.problems import Finding, Path, Problem, Severity, format_pat
 from gateway.config.settings import Settings
 
 _REMEDY = "correct the path, or put the file there"
+_FOLDER_REMEDY = "make the folder, and let the user that the gateway runs as write there"
 
 
 def list_start_files(settings: Settings) -> Iterator[tuple[Path, str]]:
@@ -33,13 +34,17 @@ def _list_key_files(settings: Settings) -> Iterator[tuple[Path, str]]:
             yield ("providers", index, "jwks_options", "ca_file"), source.ca_file
 
 
-def find_unreadable(loaded: Loaded) -> tuple[Problem, ...]:
-    """Return a warning for each file that is not there or cannot be read here, which need not be where it is served."""
+def find_unusable(loaded: Loaded) -> tuple[Problem, ...]:
+    """Return a warning for each file or folder that cannot be used here, which need not be where it is served."""
     files = (*list_start_files(loaded.settings), *_list_key_files(loaded.settings))
+    faults = [(path, file, find_fault(file), _REMEDY) for path, file in files]
+    if loaded.config.keys_snapshot is not None:
+        folder = str(FilePath(loaded.path).parent / loaded.config.keys_snapshot)
+        faults.append((("keys_snapshot",), folder, _find_folder_fault(folder), _FOLDER_REMEDY))
     return tuple(
-        loaded.document.build_problem(Finding(path, f"{describe_fault(path, file, why)}: {_REMEDY}", Severity.WARNING))
-        for path, file in files
-        if (why := find_fault(file)) is not None
+        loaded.document.build_problem(Finding(path, f"{describe_fault(path, file, why)}: {remedy}", Severity.WARNING))
+        for path, file, why, remedy in faults
+        if why is not None
     )
 
 
@@ -59,3 +64,10 @@ def find_fault(file: str) -> str | None:
     if not stat.S_ISREG(mode):
         return "not a regular file"
     return None if os.access(file, os.R_OK) else "permission denied"
+
+
+def _find_folder_fault(folder: str) -> str | None:
+    """Return why nothing can be written into a folder now, or None if it can."""
+    if not FilePath(folder).is_dir():
+        return "no such folder"
+    return None if os.access(folder, os.W_OK | os.X_OK) else "permission denied"

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema
 from gateway.config.addresses import parse_listen, parse_network
 from gateway.config.entries import AnyProvider, RouteEntry
 from gateway.config.names import parse_realm
-from gateway.config.scalars import Duration, Flag, OneOrMore, Workers, read_number
+from gateway.config.scalars import Duration, Flag, OneOrMore, Text, Workers, read_number
 from gateway.config.sections import (
     IdentitySection,
     LimitsSection,
@@ -48,6 +48,9 @@ class GatewayFile(Section):
     )
     tls: TlsSection | None = option("TLS on the public listener.", default=None)
     providers: tuple[AnyProvider, ...] = Field(description="Who issues the tokens; tried in this order.")
+    keys_snapshot: Text | None = option(
+        "A folder for the last good keys of each issuer, to start with while it is away.", default=None
+    )
     routes: tuple[RouteEntry, ...] = option("Rules by path; the first that matches wins.", default=())
     default_access: Literal["required", "deny"] = option(
         "What holds where no route matches: a token is required, or 404.", default="required"

@@ -68,7 +68,8 @@ class KeySourceSettings:
     Where the keys of one provider come from: just one of ``key_set``, ``path``, ``url`` and ``discovery_url``.
 
     ``issuers`` are what a discovery document may name as its issuer (RFC 8414, section 3.3); ``refresh_seconds`` None
-    leaves the time to the issuer.
+    leaves the time to the issuer. ``snapshot_path`` is the file for the last good keys of an issuer that is asked over
+    HTTP, None where none are kept.
     """
 
     provider: str
@@ -82,6 +83,12 @@ class KeySourceSettings:
     max_stale_seconds: float = 86400.0
     timeout_seconds: float = 5.0
     ca_file: str | None = None
+    snapshot_path: str | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the keys stand in the file or in another one of this machine."""
+        return self.key_set is not None or self.path is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,6 +157,24 @@ def build_key_set(parsed: object) -> KeySet:
     return KeySet(tuple(keys), tuple(skipped), hashlib.sha256(repr((said, skipped)).encode()).digest())
 
 
+def export_key_set(key_set: KeySet) -> dict[str, Any]:
+    """
+    Return the usable keys of a set as a JWK Set of public members alone (RFC 7517, section 5).
+
+    Read again, its keys are the same in the same order; what was skipped is not in it.
+    """
+    return {"keys": [_export_key(key) for key in key_set.keys]}
+
+
+def _export_key(key: VerificationKey) -> dict[str, Any]:
+    said = key.key.as_dict(private=False)
+    exported = {"kty": said["kty"], **{member: said[member] for member in _PUBLIC_MEMBERS[str(said["kty"])]}}
+    # A key that serves all that its type allows said nothing, or all that there is to say.
+    if len(key.algorithms) == 1:
+        exported["alg"] = min(key.algorithms)
+    return exported if key.kid is None else {**exported, "kid": key.kid}
+
+
 def _import_key(entry: object) -> VerificationKey:
     if not isinstance(entry, Mapping):
         raise _Unusable("not an object, or one with a member twice")

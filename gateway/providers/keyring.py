@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
@@ -15,6 +16,7 @@ from gateway.core.decision import NeedKeys
 from gateway.core.jwks import KeySet
 from gateway.providers.clock import Clock, SystemClock
 from gateway.providers.fetch import open_session
+from gateway.providers.keeper import Keeper
 from gateway.providers.source import FetchResult, KeySource, SourceStatus
 
 
@@ -41,6 +43,8 @@ class Keyring:
         self._sources: dict[str, KeySource] = {}
         self._sets: dict[str, KeySet] = {}
         self._session: aiohttp.ClientSession | None = None
+        # Its thread begins with the first snapshot.
+        self._disk = ThreadPoolExecutor(1, "snapshots")
         self._reloading = asyncio.Lock()
         self._was_ready = False
 
@@ -58,6 +62,7 @@ class Keyring:
             await asyncio.gather(*(source.close() for source in self._sources.values()))
         if self._session is not None:
             await self._session.close()
+        self._disk.shutdown(wait=False)
 
     @property
     def sets(self) -> Mapping[str, KeySet]:
@@ -76,7 +81,7 @@ class Keyring:
 
     @property
     def waiting(self) -> tuple[str, ...]:
-        """The names of the providers whose keys were never loaded."""
+        """The names of the providers whose keys were never loaded, from wherever."""
         return tuple(name for name, source in self._sources.items() if not source.has_loaded)
 
     def status(self) -> tuple[SourceStatus, ...]:
@@ -135,10 +140,12 @@ class Keyring:
     def _open_source(self, settings: KeySourceSettings, former: KeySource | None = None) -> KeySource:
         if self._session is None:
             raise RuntimeError("the keyring is not open")
+        path = settings.snapshot_path
         source = KeySource(
             settings,
             self._session,
             clock=self._clock,
+            keeper=None if path is None else Keeper(settings, path, disk=self._disk, clock=self._clock),
             jitter=self._jitter,
             on_change=self._publish,
             on_fetch=self._on_fetch,

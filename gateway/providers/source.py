@@ -17,16 +17,20 @@ import aiohttp
 from yarl import URL
 
 from gateway.config.settings import KeySourceSettings
-from gateway.core.jwks import KeySet, KeySetError, SkippedKey, parse_key_set
+from gateway.core.jwks import KeySet, KeySetError
 from gateway.providers.clock import Clock
 from gateway.providers.discovery import fetch_key_document
 from gateway.providers.fetch import Document, FetchError
 from gateway.providers.freshness import UnknownKids, is_stale, plan_refresh, plan_retry, read_lifetime
+from gateway.providers.keeper import Keeper
+from gateway.providers.snapshot import Snapshot
+from gateway.providers.usable import describe_skipped, parse_usable
 
 # An outage of hours is one line a minute, not one a retry.
 COMPLAINT_SECONDS = 60.0
 
-_TIMINGS = ("refresh_seconds", "cooldown_seconds", "max_stale_seconds", "timeout_seconds")
+# What may change without a doubt about the keys that are there.
+_INCIDENTALS = ("refresh_seconds", "cooldown_seconds", "max_stale_seconds", "timeout_seconds", "snapshot_path")
 
 _logger = logging.getLogger("gateway.providers")
 
@@ -46,6 +50,7 @@ class SourceStatus:
 
     ``key_set`` is the one in use. ``age_seconds`` and ``last_success_at`` (seconds since the epoch) are of the last
     good answer; None if there was none, and for keys that stand in the file. ``last_error`` is of the last attempt.
+    ``is_from_snapshot`` says that the keys in use were kept on disk, and that the issuer has not answered since.
     """
 
     provider: str
@@ -54,12 +59,14 @@ class SourceStatus:
     age_seconds: float | None
     last_success_at: float | None
     last_error: str | None
+    is_from_snapshot: bool
 
 
 class KeySource:
     """
     Where the keys of one provider come from, and the last good set that came.
 
+    ``keeper`` has the set on disk, None where that is not wished.
     ``on_change`` is called after ``key_set`` was replaced or dropped, ``on_fetch`` with the provider's name after each
     fetch. ``jitter`` returns a random number from 0 to 1.
     """
@@ -70,6 +77,7 @@ class KeySource:
         session: aiohttp.ClientSession,
         *,
         clock: Clock,
+        keeper: Keeper | None,
         jitter: Callable[[], float],
         on_change: Callable[[KeySource], None],
         on_fetch: Callable[[str, FetchResult], None],
@@ -79,6 +87,7 @@ class KeySource:
         self.has_loaded = settings.key_set is not None
         self._session = session
         self._clock = clock
+        self._keeper = keeper
         self._jitter = jitter
         self._on_change = on_change
         self._on_fetch = on_fetch
@@ -87,6 +96,7 @@ class KeySource:
         self._flight: asyncio.Task[None] | None = None
         self._nap: asyncio.Task[None] | None = None
         self._is_closed = False
+        self._is_restored = False
         self._fetched_at: float | None = None
         self._last_success_at: float | None = None
         self._next_refresh_at = clock.now()
@@ -96,10 +106,11 @@ class KeySource:
 
     def inherit(self, former: KeySource) -> None:
         """Take over the last good set of a source of the same place: other timings are no reason to lose it."""
-        timings = {name: getattr(self.settings, name) for name in _TIMINGS}
-        if replace(former.settings, **timings) != self.settings:
+        incidentals = {name: getattr(self.settings, name) for name in _INCIDENTALS}
+        if replace(former.settings, **incidentals) != self.settings:
             return
         self.key_set, self.has_loaded = former.key_set, former.has_loaded
+        self._is_restored = former._is_restored
         self._fetched_at, self._last_success_at = former._fetched_at, former._last_success_at
 
     def start(self) -> None:
@@ -114,6 +125,8 @@ class KeySource:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._keeper is not None:
+            await self._keeper.close()
 
     async def refresh(self) -> None:
         """
@@ -166,6 +179,7 @@ class KeySource:
             age_seconds=None if self._fetched_at is None else self._clock.now() - self._fetched_at,
             last_success_at=self._last_success_at,
             last_error=self._last_error,
+            is_from_snapshot=self._is_restored and self.key_set is not None,
         )
 
     def _has_kid(self, kid: str) -> bool:
@@ -195,18 +209,42 @@ class KeySource:
 
     async def _fly(self) -> None:
         try:
+            failure = await self._fetch()
+            if failure is not None:
+                await self._restore()
+                self._endure(*failure)
+        finally:
+            self._flight = None
+
+    async def _fetch(self) -> tuple[FetchResult, str] | None:
+        """Fetch the set and take it; return how that failed and why, or None."""
+        try:
             document = await fetch_key_document(self._session, self.settings)
-            self._accept(document, _parse_usable(document.body))
+            self._accept(document, parse_usable(document.body))
         except FetchError as error:
-            self._endure(FetchResult.FAILURE, str(error))
+            return FetchResult.FAILURE, str(error)
         except KeySetError as error:
-            self._endure(FetchResult.UNUSABLE, str(error))
+            return FetchResult.UNUSABLE, str(error)
         except Exception:
             # A mistake of ours must not end the refreshing: that would be an outage a day later.
             _logger.exception("fetching the keys of %s failed unexpectedly", self.settings.provider)
-            self._endure(FetchResult.FAILURE, "internal error")
-        finally:
-            self._flight = None
+            return FetchResult.FAILURE, "internal error"
+        return None
+
+    async def _restore(self) -> None:
+        """Take the set that was kept on disk, where the issuer has not answered since the start."""
+        if self.has_loaded or self._keeper is None:
+            return
+        snapshot = await self._keeper.recall()
+        if snapshot is None:
+            return
+        # By the calendar: no other clock goes on while the machine is off.
+        age_seconds = max(0.0, self._clock.calendar_now() - snapshot.fetched_at)
+        self.key_set, self.has_loaded, self._is_restored = snapshot.key_set, True, True
+        self._fetched_at, self._last_success_at = self._clock.now() - age_seconds, snapshot.fetched_at
+        fields = {"keys": len(snapshot.key_set.keys), "age_seconds": round(age_seconds)}
+        self._say(logging.WARNING, "keys_restored", "the keys of %s are those of the snapshot", **fields)
+        self._on_change(self)
 
     def _accept(self, document: Document, key_set: KeySet) -> None:
         now, calendar_now = self._clock.now(), self._clock.calendar_now()
@@ -216,7 +254,9 @@ class KeySource:
         if self._failures:
             self._say(logging.INFO, "keys_recovered", "the keys of %s can be fetched again")
         self._failures, self._last_error, self._complained_at = 0, None, None
-        self.has_loaded = True
+        self.has_loaded, self._is_restored = True, False
+        if self._keeper is not None:
+            self._keeper.keep(Snapshot(key_set, calendar_now))
         self._on_fetch(self.settings.provider, FetchResult.SUCCESS)
         if self.key_set is None or self.key_set.generation != key_set.generation:
             self.key_set = key_set
@@ -246,27 +286,6 @@ class KeySource:
     def _say(self, level: int, event: str, message: str, **fields: object) -> None:
         name = self.settings.provider
         _logger.log(level, message, name, extra={"event": event, "fields": {"provider": name, **fields}})
-
-
-def _parse_usable(body: bytes) -> KeySet:
-    """
-    Return the keys of a document that has at least one that works.
-
-    Raises:
-        KeySetError: Not a JWK Set, or one that would refuse every token: no reason to give up a set that works.
-    """
-    key_set = parse_key_set(body)
-    if key_set.keys:
-        return key_set
-    if not key_set.skipped:
-        raise KeySetError("the JWK Set is empty")
-    raise KeySetError(f"no usable key among {len(key_set.skipped)}: {describe_skipped(key_set.skipped[0])}")
-
-
-def describe_skipped(skipped: SkippedKey) -> str:
-    """Return which key of a set is not used, and why."""
-    name = f"key {skipped.index}" if skipped.kid is None else f"key {skipped.index} ({skipped.kid!a})"
-    return f"{name}: {skipped.why}"
 
 
 def describe_location(settings: KeySourceSettings) -> str:

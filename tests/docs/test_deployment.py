@@ -24,7 +24,7 @@ from gateway.proxy.tunnel import StreamEnd
 from tests.integration.command import COMMAND, clean_environment
 
 from .conftest import run_backend, run_gateway, settle
-from .pages import ROOT, cut_section, find_block, list_code, list_rows, read_page
+from .pages import ROOT, cut_section, find_block, list_blocks, list_code, list_rows, read_page
 from .test_identity import send
 
 PAGE = ROOT / "docs" / "deployment.md"
@@ -47,6 +47,22 @@ def test_compose_example_hides_the_backend_and_hardens_the_gateway():
     source, target, _ = gateway["volumes"][0].split(":")
     assert (ROOT / source).is_file()
     assert f"AUTH_GATEWAY_CONFIG={target}" in (ROOT / "Dockerfile").read_text()
+
+
+def test_keys_are_kept_where_the_image_may_write():
+    """The folder of the page is one of the image, of its user, and both examples put a volume there."""
+    [block] = [block for block in list_blocks(PAGE) if "keys_snapshot" in block.text and block.role == "fragment"]
+    folder = yaml.safe_load(block.text)["keys_snapshot"]
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    [user] = re.findall(r"^USER (\d+)", dockerfile, re.MULTILINE)
+    assert f"RUN install -d -o {user} -g {user} -m 0700 {folder}\n" in dockerfile
+    compose = yaml.safe_load(find_block(PAGE, "compose=snapshot").text)
+    name, target = compose["services"]["gateway"]["volumes"][1].split(":")
+    assert (name in compose["volumes"], target) == (True, folder)
+    pod = yaml.safe_load(find_block(PAGE, "snapshot").text)["spec"]
+    [container] = pod["containers"]
+    assert container["volumeMounts"] == [{"name": pod["volumes"][0]["name"], "mountPath": folder}]
+    assert pod["securityContext"] == dict.fromkeys(("runAsUser", "runAsGroup", "fsGroup"), int(user))
 
 
 def test_image_is_as_described():

@@ -44,6 +44,8 @@ OWN_TESTS = {
     "identity",
     "compose",
     "projected",
+    "compose=snapshot",
+    "snapshot",
     "probes",
     "refused",
     "live",

@@ -7,7 +7,7 @@ import platform
 from dataclasses import dataclass
 
 import gateway
-from gateway.admin.status import ProcessStatus, build_status
+from gateway.admin.status import ProcessStatus, build_status, describe_restored
 from gateway.core.jwks import KeySet, parse_key_set
 
 PROCESS = ProcessStatus(config_path="gateway.yaml", config_digest="abc", started_at=100.0)
@@ -27,6 +27,7 @@ class Keys:
     age_seconds: float | None
     last_success_at: float | None
     last_error: str | None
+    is_from_snapshot: bool = False
 
 
 def test_status_tells_what_runs() -> None:
@@ -59,6 +60,7 @@ def test_status_tells_the_keys_of_each_provider() -> None:
         "location": "https://a.example/jwks",
         "keys": [{"kid": "ed", "algorithms": ["EdDSA"]}],
         "age_seconds": 2.0,
+        "from_snapshot": False,
         "last_error": None,
     }
     assert "11qYAYK" not in json.dumps(provider)
@@ -73,6 +75,16 @@ def test_provider_that_was_never_reached_says_why() -> None:
         "location": "https://a.example/jwks",
         "keys": [],
         "age_seconds": None,
+        "from_snapshot": False,
         "last_error": "connection refused",
         "skipped_keys": [],
     }
+
+
+def test_whose_keys_are_from_a_snapshot() -> None:
+    """Those providers are named, and nothing is said where there are none."""
+    held = [Keys(name, "", None, 1.0, 1.0, "no", is_from_snapshot=name in "ac") for name in "abc"]
+    providers = build_status(PROCESS, held, now=100)["providers"]
+    assert [provider["from_snapshot"] for provider in providers] == [True, False, True]
+    assert describe_restored(providers) == "keys from a snapshot: a, c"
+    assert describe_restored(providers[1:2]) == ""

@@ -96,8 +96,8 @@ def test_every_mistake_in_one_run() -> None:
             "zzz: 1",
             (
                 "8:1: error: zzz: unknown key: known here are admin, default_access, drain_delay, encoded_slashes, "
-                "error_detail, forward_token, identity, limits, listen, providers, realm, routes, shutdown_timeout, "
-                "streams, timeouts, tls, trusted_proxies, upstream, version, via, workers"
+                "error_detail, forward_token, identity, keys_snapshot, limits, listen, providers, realm, routes, "
+                "shutdown_timeout, streams, timeouts, tls, trusted_proxies, upstream, version, via, workers"
             ),
         ),
         ("limits: {boddy: 1}", "8:10: error: limits.boddy: unknown key: did you mean body?"),

@@ -85,6 +85,7 @@ providers:
     issuer: https://a.example/
     jwks: https://a.example/jwks
     allow_any_audience: true
+keys_snapshot: state
 routes:
   - path: /a/{id}/*
     methods: POST
@@ -234,9 +235,16 @@ def test_every_key() -> None:
             max_stale_seconds=3600.0,
             timeout_seconds=0.25,
             ca_file="/etc/gw/ca.pem",
+            snapshot_path="/etc/gw/state/tenant.example.json",
         ),
+        # What is on this machine already needs no snapshot.
         KeySourceSettings("a.example", ("https://a.example", "urn:b"), path="/etc/gw/keys/b.json"),
-        KeySourceSettings("a.example-2", ("https://a.example/",), url="https://a.example/jwks"),
+        KeySourceSettings(
+            "a.example-2",
+            ("https://a.example/",),
+            url="https://a.example/jwks",
+            snapshot_path="/etc/gw/state/a.example-2.json",
+        ),
     )
     [[route]] = settings.policy.routes._groups
     assert route == Route(

@@ -14,6 +14,7 @@ from gateway.core.jwks import (
     MAX_KEYS,
     KeySetError,
     build_key_set,
+    export_key_set,
     normalize_algorithm,
     parse_key_set,
 )
@@ -284,3 +285,27 @@ def test_algorithms_have_one_name():
 def test_no_symmetric_algorithm_is_known():
     """Whoever can verify with one can sign with it; RFC 8725, section 3.1."""
     assert set(signing.ALGORITHMS) == ALGORITHMS
+
+
+def test_exported_keys_are_the_same_keys():
+    """Read again they are equal, of whatever type and with whatever was said of them; nothing private is exported."""
+    said = [
+        RSA,
+        {**RSA, "alg": "PS384", "kid": "pinned"},
+        {**EC, "kid": "é\ud800", "x5c": ["AAAA"], "key_ops": ["verify"]},
+        {**without(OKP, "kid"), "alg": "Ed25519"},
+        make_key("ES384").public,
+        make_key("ES512").public,
+    ]
+    keys = build_key_set({"keys": said})
+    exported = export_key_set(keys)
+    assert {member for key in exported["keys"] for member in key} == {"kty", "alg", "kid", "n", "e", "crv", "x", "y"}
+    assert parse_key_set(json.dumps(exported)).generation == keys.generation
+
+
+def test_skipped_keys_are_not_exported():
+    """A private or symmetric key that an issuer published by mistake goes no further."""
+    private = make_key("EdDSA").key.as_dict(private=True)
+    keys = build_key_set({"keys": [private, {"kty": "oct", "k": "AAAA"}, {**RSA, "use": "enc"}, EC]})
+    assert [key["kty"] for key in export_key_set(keys)["keys"]] == ["EC"]
+    assert "d" not in export_key_set(keys)["keys"][0]
