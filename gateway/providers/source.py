@@ -195,12 +195,13 @@ class KeySource:
             await asyncio.wait({self._nap})
 
     def _wake_at(self) -> float:
-        if self.key_set is None or self._fetched_at is None:
+        if self.key_set is None or self._fetched_at is None or not self._failures:
             return self._next_refresh_at
         return min(self._next_refresh_at, self._fetched_at + self.settings.max_stale_seconds)
 
     def _drop_stale(self) -> None:
-        if self.key_set is None or self._fetched_at is None:
+        # Until a fetch fails the keys are as fresh as the issuer wished, though max_stale be shorter than that.
+        if self.key_set is None or self._fetched_at is None or not self._failures:
             return
         if is_stale(self._fetched_at, self.settings.max_stale_seconds, self._clock.now()):
             self.key_set = None

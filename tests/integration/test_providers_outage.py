@@ -123,16 +123,21 @@ async def test_set_beyond_max_stale_is_gone() -> None:
         assert (status.key_set, status.age_seconds) == (None, 2 * HOUR)
 
 
+@pytest.mark.parametrize("max_stale_seconds", [0.0, 100.0])
 @in_loop
-async def test_max_stale_below_the_refresh_counts() -> None:
-    """A short ``max_stale`` ends a set on time though no refresh is due."""
+async def test_max_stale_below_the_refresh(max_stale_seconds: float) -> None:
+    """It is about outages: a healthy issuer's keys serve until their refresh, and are gone with its first failure."""
     clock = SteppedClock()
     async with (
         Issuer({"/jwks": publish([make_key("a")])}) as issuer,
-        open_keyring(issuer, clock, max_stale_seconds=100.0) as keyring,
+        open_keyring(issuer, clock, max_stale_seconds=max_stale_seconds) as keyring,
     ):
-        await clock.settle()
-        await clock.run(101)
+        await clock.run(HOUR)
+        assert (list_kids(keyring), issuer.count()) == (["a"], 7)
+        issuer.answers["/jwks"] = DOWN
+        await clock.run(599)
+        assert list_kids(keyring) == ["a"]
+        await clock.run(1)
         assert dict(keyring.sets) == {}
 
 
