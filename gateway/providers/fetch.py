@@ -7,11 +7,14 @@ Every failure leaves this module as ``FetchError`` with a short reason that is s
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import re
+import socket
 import ssl
 import stat
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 
 import aiohttp
@@ -73,10 +76,15 @@ class Document:
 
 
 def open_session() -> aiohttp.ClientSession:
-    """Return a session for documents of issuers: no cookies, no proxy of the environment, no connection kept."""
+    """
+    Return a session for documents of issuers: no cookies, no proxy of the environment, no connection kept.
+
+    Link-local addresses (RFC 3927, RFC 4291) are not connected to, whatever name led there: a cloud answers on one of
+    them with the credentials of the machine, and a document of an issuer may name any host for its keys.
+    """
     return aiohttp.ClientSession(
         # Between two fetches lie minutes; whatever arrives on an idle connection would be taken for the next answer.
-        connector=aiohttp.TCPConnector(force_close=True),
+        connector=aiohttp.TCPConnector(force_close=True, socket_factory=_open_socket),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"Accept": "application/json", "User-Agent": f"auth-gateway/{__version__}"},
         # Each fetch has one deadline of its own, over connecting, redirects and the last byte.
@@ -86,6 +94,17 @@ def open_session() -> aiohttp.ClientSession:
         max_field_size=MAX_FIELD_BYTES,
         max_line_size=MAX_FIELD_BYTES,
     )
+
+
+def _open_socket(info: aiohttp.AddrInfoType) -> socket.socket:
+    """Return a socket for an address that a name was resolved to; this is the last moment before it is connected."""
+    family, kind, protocol, _, target = info
+    # Without the zone of an IPv6 address; a mapped one is what it maps to.
+    address = ip_address(str(target[0]).partition("%")[0])
+    address = getattr(address, "ipv4_mapped", None) or address
+    if address.is_link_local:
+        raise PermissionError(errno.EACCES, "a link-local address")
+    return socket.socket(family=family, type=kind, proto=protocol)
 
 
 async def _try_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:

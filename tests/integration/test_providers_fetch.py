@@ -221,6 +221,19 @@ async def test_what_is_no_url(url: str) -> None:
             await fetch_document(session, url, timeout_seconds=1)
 
 
+@pytest.mark.parametrize(
+    "host",
+    ["169.254.169.254", "[fe80::1]", "[fe80::1%25lo]", "[::ffff:169.254.169.254]", "[::ffff:a9fe:a9fe]", "0xa9fea9fe"],
+)
+@in_each_loop
+async def test_link_local_addresses_are_not_asked(host: str) -> None:
+    """A cloud answers there with the credentials of the machine; the last of these is a name that resolves to it."""
+    async with open_session() as session:
+        with pytest.raises(FetchError) as caught:
+            await fetch_document(session, f"http://{host}:9/latest/meta-data/", timeout_seconds=2)
+    assert str(caught.value) == "cannot connect: a link-local address"
+
+
 @pytest.mark.parametrize("status", ["301 X", "302 X", "303 X", "307 X", "308 X"])
 @in_loop
 async def test_redirect_within_the_origin(status: str) -> None:
