@@ -190,6 +190,7 @@ async def test_refresh_renews_the_snapshot(tmp_path: Path) -> None:
         issuer.answers["/jwks"] = publish([])
         await clock.run(HOUR)
         assert (read_kids(path), read_age()) == (["b"], HOUR)
+        assert not keyring.status()[0].is_from_snapshot
 
 
 @in_loop
@@ -343,6 +344,7 @@ async def test_many_write_and_read_at_once(tmp_path: Path) -> None:
         for ring in rings:
             await ring.__aexit__(None, None, None)
     assert seen > 50
+    await wait_until(lambda: not any(thread.name.startswith("snapshots") for thread in threading.enumerate()))
     assert await asyncio.to_thread(os.listdir, tmp_path) == ["logto.json"]
 
 
