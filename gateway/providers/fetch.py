@@ -7,7 +7,6 @@ Every failure leaves this module as ``FetchError`` with a short reason that is s
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import re
 import socket
@@ -103,7 +102,7 @@ def _open_socket(info: aiohttp.AddrInfoType) -> socket.socket:
     address = ip_address(str(target[0]).partition("%")[0])
     address = getattr(address, "ipv4_mapped", None) or address
     if address.is_link_local:
-        raise PermissionError(errno.EACCES, "a link-local address")
+        raise OSError(0, "a link-local address")
     return socket.socket(family=family, type=kind, proto=protocol)
 
 
@@ -227,7 +226,8 @@ def _describe(error: Exception) -> str:
         return f"{reason}: {getattr(error.certificate_error, 'verify_message', 'invalid')}"
     if isinstance(error, aiohttp.ClientConnectorDNSError) and error.os_error.strerror:
         return f"{reason}: {error.os_error.strerror}"
-    if isinstance(error, aiohttp.ClientConnectorError) and (number := error.os_error.errno):
-        # The error's own text is asyncio's, which has the address and not the cause.
-        return f"{reason}: {os.strerror(number)}"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        cause = error.os_error
+        # The text of an error with a number is asyncio's, which has the address and not the cause.
+        return f"{reason}: {os.strerror(cause.errno) if cause.errno else cause.strerror}"
     return reason
