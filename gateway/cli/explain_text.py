@@ -144,5 +144,5 @@ def _render_upstream(fields: Sequence[Field], explanation: Explanation) -> Itera
     yield "The upstream would get:"
     for name, value in fields:
         yield f"  {name.decode('ascii')}: {value.decode('ascii')}"
-    is_forwarded = explanation.situation.policy.forwarding.forward_token
+    is_forwarded = explanation.situation.policy.passes_authorization
     yield f"  Authorization: {'as it came' if is_forwarded else 'removed'}"

@@ -17,6 +17,7 @@ from gateway.core.decision import Allow, NeedKeys, RequestHead, decide, match_ro
 from gateway.core.errors import GatewayError, Reason
 from gateway.core.jwks import KeySet
 from gateway.core.jwt import Token, parse_token
+from gateway.core.places import AUTHORIZATION
 from gateway.core.policy import Policy
 from gateway.core.routes import Match, Route
 from gateway.core.tokens import Provider, VerifiedToken
@@ -147,7 +148,7 @@ def read_token(text: str, policy: Policy) -> Token | None:
 
 
 def _decide(situation: Situation) -> Allow | GatewayError:
-    policy = situation.policy
+    policy = _forget_places(situation.policy)
     try:
         outcome = decide(situation.head, policy, situation.keys, situation.now, _list_answers(situation))
     except GatewayError as error:
@@ -155,6 +156,14 @@ def _decide(situation: Situation) -> Allow | GatewayError:
     if isinstance(outcome, NeedKeys):
         raise TypeError("keys are asked for before an explanation, not during it")
     return outcome
+
+
+def _forget_places(policy: Policy) -> Policy:
+    """Return a policy that takes tokens from where the one to explain is put; where it stood, nobody has said."""
+    if policy.token_places is None:
+        return policy
+    providers = tuple(replace(provider, token_places=(AUTHORIZATION,)) for provider in policy.providers)
+    return replace(policy, providers=providers)
 
 
 def _list_answers(situation: Situation) -> Mapping[str, bool]:

@@ -13,6 +13,7 @@ from gateway.config.claims import build_audience, read_capture
 from gateway.config.entries import AnyEntry, OidcEntry, RouteEntry
 from gateway.config.keys import KeyLocation, build_location
 from gateway.config.models import GatewayFile
+from gateway.config.places import build_token_place
 from gateway.config.sections import IdentitySection, LimitsSection, TimeoutsSection, UpstreamSection
 from gateway.config.settings import (
     KeySourceSettings,
@@ -54,6 +55,7 @@ def compile_config(file: GatewayFile, folder: Path, digest: str) -> Settings:
         max_token_length=file.limits.token,
         error_detail=file.error_detail,
         realm=file.realm,
+        allowed_origins=frozenset(origin.encode("ascii") for origin in file.allowed_origins or ()),
     )
     return Settings(
         policy,
@@ -139,6 +141,7 @@ def compile_provider(entry: AnyEntry, name: str) -> Provider:
         scope_claims=entry.scope_claims,
         organization_claims=entry.organization_claim,
         client_claims=entry.client_claims,
+        token_places=tuple(map(build_token_place, entry.token_from)),
     )
 
 

@@ -19,6 +19,7 @@ from gateway.config.addresses import parse_domain, parse_issuer
 from gateway.config.claims import parse_audience, parse_claim_values, parse_path, parse_requirement
 from gateway.config.keys import parse_jwks
 from gateway.config.names import parse_algorithm, parse_method, parse_provider_name, parse_scope, parse_typ
+from gateway.config.places import TokenFrom
 from gateway.config.scalars import Duration, Flag, OneOrMore, PositiveDuration, Text, Texts
 from gateway.config.sections import JwksOptionsSection, Section, option
 from gateway.core.jwks import ALGORITHMS
@@ -91,6 +92,10 @@ class ProviderEntry(Section):
         "The claims that name the caller's organization; dots go inwards.", default=("organization_id", "org_id")
     )
     client_claims: Texts = option("The claims that name the client.", default=("client_id", "azp"))
+    token_from: Annotated[tuple[TokenFrom, ...], OneOrMore()] = option(
+        "Where its tokens may stand: authorization, or a header, cookie, query or websocket_protocol.",
+        default=("authorization",),
+    )
     jwks_options: JwksOptionsSection = option("How keys are kept fresh.", default=JwksOptionsSection())
 
 

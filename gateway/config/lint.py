@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gateway.config.addresses import build_listen, build_upstream, is_ip, is_loopback
+from gateway.config.lint_places import lint_places
 from gateway.config.lint_providers import lint_providers
 from gateway.config.lint_routes import lint_routes
 from gateway.config.problems import Finding, Severity
@@ -24,6 +25,7 @@ _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - to be compared with
 def lint(sound: Sound) -> Iterator[Finding]:
     """Return what is wrong, or questionable, in what is valid by itself."""
     yield from lint_providers(sound)
+    yield from lint_places(sound)
     yield from lint_routes(sound)
     if sound.identity is not None:
         yield from _lint_identity(sound.identity)

@@ -127,6 +127,7 @@ def _takes_all(earlier: Provider, later: Provider) -> bool:
         and earlier.leeway_seconds >= later.leeway_seconds
         and (earlier.max_lifetime_seconds or float("inf")) >= (later.max_lifetime_seconds or float("inf"))
         and earlier.organization_claims == later.organization_claims
+        and set(earlier.token_places) >= set(later.token_places)
         and _takes_all_audiences(earlier, later)
     )
 

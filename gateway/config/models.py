@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema
 from gateway.config.addresses import parse_listen, parse_network
 from gateway.config.entries import AnyProvider, RouteEntry
 from gateway.config.names import parse_realm
+from gateway.config.places import Origins
 from gateway.config.scalars import Duration, Flag, OneOrMore, Text, Workers, read_number
 from gateway.config.sections import (
     IdentitySection,
@@ -64,6 +65,9 @@ class GatewayFile(Section):
     trusted_proxies: (
         Annotated[tuple[Annotated[str, PlainValidator(parse_network), _STRING], ...], OneOrMore()] | None
     ) = option("Networks of proxies whose X-Forwarded-* and Forwarded are kept.", default=None)
+    allowed_origins: Origins | None = option(
+        "Origins whose pages may do more than read with a token in a cookie.", default=None
+    )
     error_detail: Literal["none", "reason", "full"] = option(
         "How much a refusal tells the caller; full adds what was expected and received.", default="reason"
     )

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from gateway.config.entries import AnyEntry, AnyProvider, RouteEntry
 from gateway.config.models import GatewayFile, Listen, Upstream
+from gateway.config.places import Origins
 from gateway.config.problems import Path
 from gateway.config.sections import IdentitySection, UpstreamSection
 
@@ -19,6 +20,7 @@ _ROUTE = TypeAdapter(RouteEntry)
 _IDENTITY = TypeAdapter(IdentitySection)
 _UPSTREAM: TypeAdapter[UpstreamSection] = TypeAdapter(Upstream)
 _LISTEN: TypeAdapter[str] = TypeAdapter(Listen)
+_ORIGINS: TypeAdapter[tuple[str, ...]] = TypeAdapter(Origins)
 _LISTEN_DEFAULTS = {key: GatewayFile.model_fields[key].default for key in ("listen", "admin")}
 # Paths of an entry, such as ("routes", 0), are so long.
 _ENTRY_DEPTH = 2
@@ -41,6 +43,7 @@ class Sound:
     admin: str | None
     keeps_encoded_slashes: bool
     has_all_providers: bool
+    allowed_origins: tuple[str, ...] | None
     partial: frozenset[Path] = frozenset()
 
     @classmethod
@@ -55,6 +58,7 @@ class Sound:
             file.admin,
             file.encoded_slashes == "keep",
             has_all_providers=True,
+            allowed_origins=file.allowed_origins or (),
         )
 
 
@@ -72,6 +76,7 @@ def select_sound(data: Mapping[str, Any], broken: Collection[Path]) -> Sound:
         admin,
         data.get("encoded_slashes") == "keep",
         has_all_providers=len(providers) == _count(data) and not any(path[0] == "providers" for path in partial),
+        allowed_origins=_select(data, "allowed_origins", broken, _ORIGINS, ()),
         partial=partial,
     )
 

@@ -18,6 +18,7 @@ from gateway.core.fields import Field, FieldSet, build_lines, split_lines
 from gateway.core.identity import build_identity, build_identity_fields
 from gateway.core.jwks import KeySet
 from gateway.core.jwt import Token, parse_token
+from gateway.core.places import Credentials, PlaceKind, TokenPlace, check_origin, find_credentials
 from gateway.core.policy import Policy
 from gateway.core.proofs import Proof, ProofCache, name_token
 from gateway.core.routes import Access, Match, Route, authorize
@@ -110,10 +111,12 @@ def decide(
     target, match = match_route(head, policy)
     if match.access is Access.PUBLIC:
         return Allow(target, match, policy.anonymous_lines, None)
-    authorization = head.fields.authorization
+    is_default = policy.token_places is None
+    authorization, place = (head.fields.authorization, None) if is_default else _find_credentials(head, policy)
     peeked = name = b""
     if proofs is not None and (peeked := peek_bearer_token(authorization)):
-        name = name_token(peeked)
+        # A provider that takes it from there may be another one than the first that takes it from here.
+        name = name_token(peeked if place is None else f"{place} ".encode("ascii") + peeked)
         proof = proofs.find(name)
         # Proven by this very set of keys: a key that has left it takes along what it proved.
         if proof is not None and proof.keys is keys.get(proof.verified.provider.name) and stands(proof.verified, now):
@@ -125,7 +128,7 @@ def decide(
         if match.access is Access.REQUIRED:
             raise TokenRefused(Reason.MISSING_TOKEN, "A bearer token is needed.", scopes=_list_scopes(match))
         return Allow(target, match, policy.anonymous_lines, None)
-    outcome = _verify(parse_token(text, max_length=policy.max_token_length), policy, keys, now, asked)
+    outcome = _verify(parse_token(text, max_length=policy.max_token_length), policy, keys, now, asked, place)
     if isinstance(outcome, NeedKeys):
         return outcome
     verified, proven_by = outcome
@@ -135,6 +138,14 @@ def decide(
     if proofs is not None and proven_by is not None and name and peeked == text.encode("ascii"):
         proofs.keep(name, Proof(forget_text(verified), proven_by, lines))
     return Allow(target, match, lines, verified)
+
+
+def _find_credentials(head: RequestHead, policy: Policy) -> Credentials:
+    """Return the token of a request where it may stand in other places than the Authorization field."""
+    found = find_credentials(policy.token_places or (), head.target, head.fields)
+    if found.place is not None and found.place.kind is PlaceKind.COOKIE:
+        check_origin(head.method, head.fields, policy.allowed_origins)
+    return found
 
 
 def _authorize(verified: VerifiedToken, route: Route, captures: Mapping[str, str]) -> None:
@@ -229,16 +240,22 @@ def verify(
 
 
 def _verify(
-    token: Token, policy: Policy, keys: Mapping[str, KeySet], now: float, asked: Mapping[str, bool]
+    token: Token,
+    policy: Policy,
+    keys: Mapping[str, KeySet],
+    now: float,
+    asked: Mapping[str, bool],
+    place: TokenPlace | None = None,
 ) -> tuple[VerifiedToken, KeySet | None] | NeedKeys:
     """
     Return what a token proves, as ``verify`` does, and the keys that prove it.
 
-    Without keys, it must be proven anew each time: a provider before this one, which refuses it now, may yet take it.
+    With a ``place``, it is asked of the providers that take tokens from there. Without keys, it must be proven anew
+    each time: a provider before this one, which refuses it now, may yet take it.
     """
     attempts: list[Attempt] = []
     wish: NeedKeys | None = None
-    for provider in policy.select_providers(token.issuer) if token.issuer else ():
+    for provider in _select_providers(token, policy, place):
         try:
             proven_by = _prove(token, provider, keys.get(provider.name), asked)
             if isinstance(proven_by, NeedKeys):
@@ -253,11 +270,16 @@ def _verify(
     if wish is not None:
         return wish
     if not attempts:
-        raise _build_unknown_issuer(token, policy)
+        raise _build_unknown_issuer(token, policy, place)
     furthest = max(attempts, key=lambda attempt: attempt.error.reason.stage)
     furthest.error.attempts = tuple(attempts)
     furthest.error.context = {**_describe_token(token), "provider": furthest.provider}
     raise furthest.error
+
+
+def _select_providers(token: Token, policy: Policy, place: TokenPlace | None) -> tuple[Provider, ...]:
+    providers = policy.select_providers(token.issuer) if token.issuer else ()
+    return providers if place is None else tuple(each for each in providers if place in each.token_places)
 
 
 # Refusals of a token that neither time nor keys can mend.
@@ -276,13 +298,15 @@ _LASTING = frozenset(
 )
 
 
-def _build_unknown_issuer(token: Token, policy: Policy) -> TokenRefused:
-    error = TokenRefused(
-        Reason.UNKNOWN_ISSUER,
-        "The issuer of the token is not accepted." if token.issuer else "The token names no issuer.",
-        received=token.issuer,
-        expected=tuple(issuer for provider in policy.providers for issuer in provider.issuers),
-    )
+def _build_unknown_issuer(token: Token, policy: Policy, place: TokenPlace | None) -> TokenRefused:
+    received: object = token.issuer
+    expected = tuple(issuer for provider in policy.providers for issuer in provider.issuers)
+    description = "The issuer of the token is not accepted." if token.issuer else "The token names no issuer."
+    elsewhere = policy.select_providers(token.issuer) if token.issuer else ()
+    if elsewhere:
+        received, expected = str(place), tuple(str(other) for each in elsewhere for other in each.token_places)
+        description = "Tokens of this issuer are not accepted from where this one stands."
+    error = TokenRefused(Reason.UNKNOWN_ISSUER, description, received=received, expected=expected)
     error.context = _describe_token(token)
     return error
 

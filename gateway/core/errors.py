@@ -57,10 +57,10 @@ class Reason(Enum):
     AMBIGUOUS_PATH = "ambiguous_path", 400, _REQUEST
     NO_ROUTE = "no_route", 404, None
     METHOD_NOT_ALLOWED = "method_not_allowed", 405, None
-    ORIGIN_DENIED = "origin_denied", 403, None
     MISSING_TOKEN = "missing_token", 401, None
     MULTIPLE_CREDENTIALS = "multiple_credentials", 400, _REQUEST
     MALFORMED_CREDENTIALS = "malformed_credentials", 400, _REQUEST
+    ORIGIN_DENIED = "origin_denied", 403, None
     TOKEN_TOO_LARGE = "token_too_large", 401, _TOKEN
     NOT_A_JWT = "not_a_jwt", 401, _TOKEN
     ENCRYPTED_TOKEN = "encrypted_token", 401, _TOKEN

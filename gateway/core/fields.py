@@ -94,6 +94,11 @@ def split_list(values: Iterable[bytes]) -> list[bytes]:
     return [element for value in values for part in value.split(b",") if (element := part.strip(b" \t").lower())]
 
 
+def asks_for_websocket(fields: FieldSet) -> bool:
+    """Return whether a request asks for a WebSocket and for nothing else, be it in the right way or not (RFC 6455)."""
+    return split_list(fields.upgrade) == [b"websocket"] and b"upgrade" in split_list(fields.connection)
+
+
 def build_name_pattern(names: Iterable[bytes]) -> bytes:
     """
     Return an expression that finds, in a header whose lines each stand behind a CR LF, the fields of these names.

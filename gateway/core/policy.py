@@ -14,6 +14,7 @@ from types import MappingProxyType
 from gateway.core.fields import build_lines
 from gateway.core.identity import IdentitySettings, build_identity_fields
 from gateway.core.jwt import MAX_TOKEN_LENGTH
+from gateway.core.places import AUTHORIZATION, TokenPlace
 from gateway.core.routes import RouteTable
 from gateway.core.tokens import Provider, normalize_issuer
 
@@ -41,7 +42,8 @@ class Policy:
     """
     Whom the gateway believes, what it lets them do, and what it tells the upstream.
 
-    ``error_detail`` is ``none``, ``reason`` or ``full``; ``realm`` is the realm of challenges.
+    ``error_detail`` is ``none``, ``reason`` or ``full``; ``realm`` is the realm of challenges. ``allowed_origins`` are
+    those whose pages may do more than read with a token in a cookie.
     """
 
     providers: tuple[Provider, ...]
@@ -52,6 +54,9 @@ class Policy:
     max_token_length: int = MAX_TOKEN_LENGTH
     error_detail: str = "reason"
     realm: str = "auth-gateway"
+    allowed_origins: frozenset[bytes] = frozenset()
+    # Where the providers' tokens may stand, or None where that is the Authorization field alone.
+    token_places: tuple[TokenPlace, ...] | None = field(init=False, repr=False, compare=False)
     # Whether the path decides anything: which rule applies, or, below a base path, what is reached. Dot segments would
     # lead out of it.
     has_decisive_path: bool = field(init=False, repr=False, compare=False)
@@ -65,8 +70,15 @@ class Policy:
             for issuer in dict.fromkeys(map(normalize_issuer, provider.issuers)):
                 index[issuer] = (*index.get(issuer, ()), provider)
         object.__setattr__(self, "_by_issuer", MappingProxyType(index))
+        places = tuple(dict.fromkeys(place for provider in self.providers for place in provider.token_places))
+        object.__setattr__(self, "token_places", None if places in ((), (AUTHORIZATION,)) else places)
         object.__setattr__(self, "has_decisive_path", bool(self.routes or self.forwarding.base_path))
         object.__setattr__(self, "anonymous_lines", build_lines(build_identity_fields(None, self.identity)))
+
+    @property
+    def passes_authorization(self) -> bool:
+        """Whether the Authorization field goes on: one that nobody looks at must not, beside a token that was."""
+        return self.forwarding.forward_token and (self.token_places is None or AUTHORIZATION in self.token_places)
 
     def select_providers(self, issuer: str) -> tuple[Provider, ...]:
         """Return the providers whose tokens this issuer signs, in file order."""

@@ -26,6 +26,7 @@ from gateway.core.claims import (
 from gateway.core.errors import Reason, TokenRefused
 from gateway.core.jwks import ALGORITHMS, KeySet, VerificationKey
 from gateway.core.jwt import Token
+from gateway.core.places import AUTHORIZATION, TokenPlace
 
 # RFC 9068, section 2.2
 _RFC9068_CLAIMS = ("iss", "exp", "aud", "sub", "client_id", "iat", "jti")
@@ -49,7 +50,8 @@ class Provider:
     """
     One entry of ``providers``, compiled: whose tokens it takes and what they must look like.
 
-    ``issuers`` hold the text of the file; ``types`` are lower-case media subtypes, ``none`` for an absent ``typ``.
+    ``issuers`` hold the text of the file; ``types`` are lower-case media subtypes, ``none`` for an absent ``typ``. A
+    token that stands elsewhere than in ``token_places`` is not its.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Provider:
     scope_claims: tuple[str, ...] = ("scope", "scp")
     organization_claims: tuple[str, ...] = ("organization_id", "org_id")
     client_claims: tuple[str, ...] = ("client_id", "azp")
+    token_places: tuple[TokenPlace, ...] = (AUTHORIZATION,)
     # The audiences that are no patterns: most tokens have one of them, and are spared the patterns.
     literal_audiences: frozenset[str] = field(init=False, repr=False, compare=False)
 

@@ -126,7 +126,7 @@ class Exchange:
 
     async def _receive(self, connection: UpstreamConnection) -> bool:
         visit = self._visit
-        head = await self._read_final_head(connection)
+        head = self._mend(await self._read_final_head(connection))
         visit.upstream_status, visit.head_at = head.status, time.perf_counter()
         visit.stream = find_stream_kind(head)
         if visit.stream is None:
@@ -136,6 +136,16 @@ class Exchange:
                 return await self._answer(connection, head)
             await self._run_tunnel(connection, head)
             return False
+
+    def _mend(self, head: ResponseHead) -> ResponseHead:
+        """Return the head of an answer with what it owes to a token outside of the Authorization field."""
+        visit = self._visit
+        carried = visit.runtime.rewriter.carried
+        if carried is None:
+            return head
+        if head.status == SWITCHING_PROTOCOLS:
+            return carried.choose_protocol(head, visit.fields)
+        return carried.make_private(head, visit.target)
 
     # --- the request's body ------------------------------------------------------------------------------------------
 

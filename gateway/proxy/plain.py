@@ -34,6 +34,8 @@ class PlainReader:
         self._max_head_bytes = min(limits.request_line_bytes, limits.header_field_bytes, limits.headers_bytes)
         self._max_fields = limits.header_count
         self._parser = HttpRequestParser(_DEAF)
+        # The answer to a token in a query needs care.
+        self._carried = rewriter.carried
 
     def read(self, data: bytes, client: Client) -> PlainRequest | None:
         """Return the request that these bytes are, if they are one plain request and nothing else."""
@@ -41,6 +43,8 @@ class PlainReader:
         line, _, _ = head.partition(b"\r\n")
         start = _START.fullmatch(line)
         if start is None or not end or len(head) > self._max_head_bytes or head.count(b"\n") > self._max_fields:
+            return None
+        if self._carried is not None and self._carried.may_stand_in(line.decode("ascii")):
             return None
         header = self._rewriter.read(head[len(line) :], client)
         lengths = header.content_length

@@ -14,7 +14,7 @@ from functools import lru_cache
 from aiohttp.http import HttpVersion, HttpVersion10, HttpVersion11
 
 from gateway.core.errors import Reason, RequestRefused
-from gateway.core.fields import Fields, FieldSet, split_list
+from gateway.core.fields import Fields, FieldSet, asks_for_websocket
 
 _CONTINUE_EXPECTATION = b"100-continue"
 _FIELD_OVERHEAD_BYTES = 4
@@ -98,12 +98,8 @@ def asks_websocket(method: str, fields: FieldSet, *, is_http_1_1: bool) -> bool:
     Raises:
         RequestRefused: It does, but not as the RFC has it; some upstreams would say 101 all the same.
     """
-    if not fields.upgrade:
-        return False
-    upgrades = split_list(fields.upgrade)
-    options = split_list(fields.connection)
     # Any other protocol, h2c above all, is declined by not passing the request for it on; so is a choice of several.
-    if upgrades != [b"websocket"] or b"upgrade" not in options:
+    if not asks_for_websocket(fields):
         return False
     versions = fields.sec_websocket_version
     keys = fields.sec_websocket_key

@@ -25,6 +25,7 @@ from gateway.core.fields import (
 )
 from gateway.core.identity import IDENTITY_PREFIX
 from gateway.core.policy import Network, Policy
+from gateway.proxy.carried_tokens import CarriedTokens
 
 _VIA = b"Via: 1.1 auth-gateway\r\n"
 _UPGRADE = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -122,6 +123,9 @@ class RequestRewriter:
 
     def __init__(self, policy: Policy) -> None:
         self._forwarding = policy.forwarding
+        self._passes_authorization = policy.passes_authorization
+        # None where tokens stand in the Authorization field alone, as most do.
+        self.carried = CarriedTokens.of(policy)
         self._owned = policy.identity.owned_names
         self._base_path = policy.forwarding.base_path.encode("ascii")
         self._via = _VIA if policy.forwarding.has_via else b""
@@ -159,6 +163,8 @@ class RequestRewriter:
                 passed.append(following)
         if header.connection:
             _drop_listed(header)
+        if self.carried is not None:
+            header.passed = self.carried.cut_lines(header.passed, header)
         return header
 
     def build(
@@ -179,6 +185,8 @@ class RequestRewriter:
         ``identity`` are the ready lines of our fields, ``framing`` the one of Content-Length or Transfer-Encoding.
         """
         host = header.host[0] if header.host else b""
+        if self.carried is not None:
+            target = self.carried.cut_target(target)
         # "*" is the server itself and has no path to stand before (RFC 9112, section 3.2.4).
         base_path = b"" if target == "*" else self._base_path
         start = b"%b %b%b HTTP/1.1" % (method.encode("ascii"), base_path, target.encode("ascii"))
@@ -209,7 +217,7 @@ class RequestRewriter:
         if _is_forwarded(folded):
             # Another spelling would pass beside the one that we write.
             return is_from_trusted and name.lower() == folded
-        return folded != b"authorization" or self._forwarding.forward_token
+        return folded != b"authorization" or self._passes_authorization
 
     def _is_trusted_address(self, address: str) -> bool:
         return is_in_networks(address, self._forwarding.trusted_proxies)

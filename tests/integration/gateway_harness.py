@@ -31,6 +31,7 @@ from gateway.config.settings import (
 from gateway.core.audience import parse_audience_pattern
 from gateway.core.identity import IdentitySettings
 from gateway.core.jwks import build_key_set
+from gateway.core.places import AUTHORIZATION
 from gateway.core.policy import Forwarding, Policy
 from gateway.core.routes import RouteTable
 from gateway.core.tokens import Provider
@@ -65,6 +66,7 @@ def make_settings(upstream: UpstreamSettings, **changed: Any) -> Settings:
         (ISSUER,),
         frozenset({"ES256"}),
         tuple(map(parse_audience_pattern, (API, "urn:logto:organization:{organization}"))),
+        token_places=changed.pop("token_places", (AUTHORIZATION,)),
     )
     key_set = build_key_set({"keys": [signing_key().as_dict(private=False)]})
     forwarding = replace(Forwarding(host=upstream.host_field), **changed.pop("forwarding", {}))

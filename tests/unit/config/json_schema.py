@@ -72,6 +72,8 @@ _CHECKS = {
     "pattern": lambda value, schema, root: not isinstance(value, str) or bool(re.search(schema["pattern"], value)),
     "minLength": lambda value, schema, root: not isinstance(value, str) or len(value) >= schema["minLength"],
     "minItems": lambda value, schema, root: not isinstance(value, list) or len(value) >= schema["minItems"],
+    "minProperties": lambda value, schema, root: not isinstance(value, dict) or len(value) >= schema["minProperties"],
+    "maxProperties": lambda value, schema, root: not isinstance(value, dict) or len(value) <= schema["maxProperties"],
     "minimum": lambda value, schema, root: not isinstance(value, int | float) or value >= schema["minimum"],
     "maximum": lambda value, schema, root: not isinstance(value, int | float) or value <= schema["maximum"],
     "exclusiveMinimum": lambda value, schema, root: (

@@ -74,6 +74,7 @@ def test_scalars_may_be_references() -> None:
         "lisen: a", "limits: {boddy: 1}", "limits: {body: 1KB}", "timeouts: {connect: 0}", "timeouts: {connect: 5 s}",
         "error_detail: some", "routes: [{access: public}]", "routes: [{path: /a, scope: b}]", "forward_token: maybe",
         "identity: {headers: {X-A: 5}}", "streams: {expiry_close_code: 1}", "trusted_proxies: []",
+        "allowed_origins: []", "allowed_origins: [1]",
     ],
 )  # fmt: skip
 def test_files_that_are_wrong(tail: str) -> None:
@@ -87,7 +88,9 @@ def test_files_that_are_wrong(tail: str) -> None:
         "{type: customJwt, issuer: a, jwks: b}", "{type: customJwt, issuer: a, applicationID: b}",
         "{type: oidc, issuer: a, applicationID: b}", "{domain: a}", "{type: saml, domain: a, applicationID: b}",
         "{domain: a, applicationId: b}", "{domain: a, applicationID: []}", "{domain: a, applicationID: {reg: b}}",
-        "{domain: a, applicationID: b, algorithm: HS256}",
+        "{domain: a, applicationID: b, algorithm: HS256}", "{domain: a, applicationID: b, token_from: cookie}",
+        "{domain: a, applicationID: b, token_from: [{cookie: s, query: t}]}",
+        "{domain: a, applicationID: b, token_from: [{session: s}]}", "{domain: a, applicationID: b, token_from: {}}",
     ],
 )  # fmt: skip
 def test_providers_that_are_wrong(provider: str) -> None:

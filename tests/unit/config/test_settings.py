@@ -23,6 +23,7 @@ from gateway.config.settings import (
 from gateway.core.audience import parse_audience_pattern
 from gateway.core.claims import ClaimRequirement
 from gateway.core.identity import IdentitySettings
+from gateway.core.places import AUTHORIZATION, PlaceKind, TokenPlace
 from gateway.core.policy import Forwarding, Policy
 from gateway.core.routes import Access, Requirement, Route, RouteTable, parse_path_pattern
 from gateway.core.tokens import Provider
@@ -74,6 +75,7 @@ providers:
     scope_claims: permissions
     organization_claim: [org.id]
     client_claims: cid
+    token_from: [authorization, {header: X-Token}, {cookie: __Host-Session}, {websocket_protocol: true}]
     jwks_options: {refresh: 1m, cooldown: 10s, max_stale: 1h, timeout: 250ms, ca_file: ca.pem}
   - type: customJwt
     issuer: [https://a.example, urn:b]
@@ -105,6 +107,7 @@ identity:
 forward_token: true
 via: off
 trusted_proxies: [10.0.0.0/8, "::1"]
+allowed_origins: ["https://app.example", "http://localhost:5173"]
 error_detail: full
 realm: my api
 limits:
@@ -219,7 +222,14 @@ def test_every_key() -> None:
         scope_claims=("permissions",),
         organization_claims=("org.id",),
         client_claims=("cid",),
+        token_places=(
+            AUTHORIZATION,
+            TokenPlace(PlaceKind.HEADER, "x-token"),
+            TokenPlace(PlaceKind.COOKIE, "__Host-Session"),
+            TokenPlace(PlaceKind.WEBSOCKET_PROTOCOL),
+        ),
     )
+    assert settings.policy.allowed_origins == {b"https://app.example", b"http://localhost:5173"}
     assert (opaque.name, opaque.issuers) == ("a.example", ("https://a.example", "urn:b"))
     assert opaque.algorithms == {"EdDSA", "PS256"}
     assert opaque.types == {"none", "at+jwt"}

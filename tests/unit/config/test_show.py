@@ -47,6 +47,8 @@ providers:
   client_claims:
   - client_id
   - azp
+  token_from:
+  - authorization
   jwks_options:
     cooldown: 30s
     max_stale: 24h
