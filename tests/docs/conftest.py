@@ -121,6 +121,8 @@ def run_backend() -> Iterator[Backend]:
             self.end_headers()
             self.wfile.write(b"ok\n")
 
+        do_POST = do_OPTIONS = do_GET  # noqa: N815 - names of http.server
+
         def _read_trailers(self) -> list[tuple[str, str]]:
             """Read a chunked body to its end; what comes after it counts as fields, to be seen."""
             if "Transfer-Encoding" not in self.headers:
@@ -177,12 +179,20 @@ def run_gateway(folder: Path, backend: Backend, more: str = "") -> Iterator[Live
     for written, used in [
         ("listen: 0.0.0.0:8080", "listen: 127.0.0.1:0"),
         ("admin: 127.0.0.1:9090", "admin: 127.0.0.1:0"),
-        ("upstream: http://backend:3000", f"upstream: {backend.url}"),
         ("${LOGTO_ENDPOINT:?the endpoint of your tenant, such as https://tenant.logto.app}", ENDPOINT),
     ]:
         assert written in text
         text = text.replace(written, used)
-    (folder / "live.yaml").write_text(f"{text}\n{more}")
+    with run_file(folder, backend, f"{text}\n{more}") as running:
+        yield running
+
+
+@contextmanager
+def run_file(folder: Path, backend: Backend, text: str) -> Iterator[Live]:
+    """Run the real command on a file of the pages, beside the keys and tokens that lie in the folder."""
+    written = "upstream: http://backend:3000"
+    assert written in text
+    (folder / "live.yaml").write_text(text.replace(written, f"upstream: {backend.url}"))
     with start_command("serve", "-c", "live.yaml", "--log-format", "json", folder=folder) as command:
         lines = command.wait_line(lambda line: '"event":"listening"' in line)
         if not any('"event":"keys_loaded"' in line for line in lines):

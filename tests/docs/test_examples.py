@@ -42,6 +42,7 @@ OWN_TESTS = {
     "auth.config.ts",
     "token",
     "identity",
+    "browser",
     "compose",
     "projected",
     "compose=snapshot",

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from gateway.cli.checks import is_about_token
 from gateway.cli.explain_json import build_document
 from gateway.cli.explain_text import render_text
-from gateway.cli.explanation import Situation, build_explanation
+from gateway.cli.explanation import Situation, Verdict, build_explanation
 from gateway.config.load import parse_config
 from gateway.core.decision import Allow, RequestHead, decide
-from gateway.core.errors import GatewayError, Reason
+from gateway.core.errors import GatewayError, Reason, TokenRefused
 from gateway.core.fields import FieldSet
 from gateway.core.jwks import build_key_set
+from gateway.core.places import PlaceKind, TokenPlace
 
 from .conftest import CONFIG, KEY, NOW, sign
 
@@ -94,6 +95,19 @@ def test_any_text_is_explained(token, path):
 def test_rule_that_is_shown_is_the_one_that_decided(method, path):
     """The explanation finds the rule by itself; it must not find another one."""
     check(situation(sign({"scope": "read:orders"}), path, method))
+
+
+def test_the_place_of_a_token_does_not_matter():
+    """Whoever asks about a token has it in hand; where their client puts it, the explanation cannot know."""
+    cookie = TokenPlace(PlaceKind.COOKIE, "session")
+    elsewhere = tuple(replace(provider, token_places=(cookie,)) for provider in POLICY.providers)
+    one = situation(sign({"scope": "read:orders"}), "/orders")
+    moved = build_explanation(replace(one, policy=replace(POLICY, providers=elsewhere)))
+    assert moved.verdict is build_explanation(one).verdict is Verdict.ACCEPTED
+    assert moved.decisive is not None
+    assert moved.decisive.provider.token_places == (cookie,)
+    with pytest.raises(TokenRefused, match="missing_token"):
+        decide(one.head, moved.situation.policy, KEYS, NOW)
 
 
 @given(claims, headers, paths)

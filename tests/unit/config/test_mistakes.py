@@ -228,12 +228,12 @@ def test_mistakes_in_sections(complain: Complain, tail: str, problem: str) -> No
             "5:5: error: providers[0].organization_claims: unknown key: did you mean organization_claim?",
         ),
         (
-            "token_from: {query: t}\n    issuer: i\n    jwks: https://i\n    audience: a",
+            "zzz: {query: t}\n    issuer: i\n    jwks: https://i\n    audience: a",
             (
-                "5:5: error: providers[0].token_from: unknown key: known here are algorithm, allow_any_audience, "
+                "5:5: error: providers[0].zzz: unknown key: known here are algorithm, allow_any_audience, "
                 "applicationID, audience, audience_claim, client_claims, issuer, jwks, jwks_options, leeway, "
                 "max_lifetime, name, "
-                "organization_claim, preset, profile, required_claims, scope_claims, typ, type"
+                "organization_claim, preset, profile, required_claims, scope_claims, token_from, typ, type"
             ),
         ),
         (
