@@ -22,7 +22,7 @@ from gateway.core.places import Credentials, PlaceKind, TokenPlace, check_origin
 from gateway.core.policy import Policy
 from gateway.core.proofs import Proof, ProofCache, name_token
 from gateway.core.routes import Access, Match, Route, authorize
-from gateway.core.target import get_path, parse_target, split_segments
+from gateway.core.target import cut_parameters, get_path, parse_target, split_segments
 from gateway.core.tokens import (
     Provider,
     VerifiedToken,
@@ -203,7 +203,11 @@ def match_route(head: RequestHead, policy: Policy) -> tuple[str, Match]:
         return target, policy.routes.default
     if target == "*":
         return target, policy.routes.match(method, ())
-    segments = split_segments(get_path(target), keep_encoded_slashes=policy.keeps_encoded_slashes)
+    path = get_path(target)
+    segments = split_segments(path, keep_encoded_slashes=policy.keeps_encoded_slashes)
+    # "%3" begins an encoded semicolon.
+    if (";" in path or "%3" in path) and not policy.routes.is_same(segments, cut_parameters(segments)):
+        raise RequestRefused(Reason.AMBIGUOUS_PATH, "The path falls under another rule without its parameters.")
     return target, policy.routes.match(method, segments)
 
 

@@ -207,6 +207,14 @@ class RouteTable:
             raise RouteRefused(Reason.NO_ROUTE, "No route matches this path.")
         return match
 
+    def is_same(self, segments: tuple[str, ...], others: tuple[str, ...]) -> bool:
+        """Return whether two paths fall under the rules of one pattern, and it captures the same of both."""
+        place = self._tree.find(segments)
+        if place != self._tree.find(others):
+            return False
+        pattern = None if place is None else self._groups[place][0].pattern
+        return pattern is None or pattern.match(segments) == pattern.match(others)
+
 
 def _select_by_method(group: tuple[Route, ...], method: str, segments: tuple[str, ...]) -> Match:
     for route in group:

@@ -78,6 +78,21 @@ def split_segments(path: str, *, keep_encoded_slashes: bool = False) -> tuple[st
     return tuple(map(_decode_segment, parts)) if "%" in path or "." in path else tuple(parts)
 
 
+def cut_parameters(segments: Sequence[str]) -> tuple[str, ...]:
+    """
+    Return the decoded segments of a path as a server reads them that takes ``;`` for the begin of parameters.
+
+    RFC 3986, section 3.3; Java servers route ``/admin;x`` as ``/admin``.
+
+    Raises:
+        RequestRefused: ``ambiguous_path``, where to such a server a segment is empty.
+    """
+    cut = tuple(segment.partition(";")[0] for segment in segments)
+    if "" in cut[:-1]:
+        raise _ambiguous("The path has a segment of parameters alone.")
+    return cut
+
+
 def _decode_segment(part: str) -> str:
     try:
         # Strict: an overlong form such as %C0%AF is a slash to a careless decoder.

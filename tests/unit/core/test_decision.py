@@ -130,6 +130,29 @@ def test_a_target_with_two_readings_is_refused_before_all_else(target, routes):
     refuse(Reason.AMBIGUOUS_PATH, make_head(target=target), make_policy(routes=routes))
 
 
+@pytest.mark.parametrize(
+    ("target", "is_refused"),
+    [
+        ("/admin/users;x=1", False),
+        ("/public/a;b/c", False),
+        ("/admin?a;b", False),
+        ("/admin;x/users", True),
+        ("/admin%3Bx/a", True),
+        ("/admin/;x/users", True),
+        ("/items/1;x", True),
+        ("/items/1/a;x", False),
+    ],
+)
+def test_parameters_of_a_path_change_no_rule(target, is_refused):
+    """A server that cuts them off would serve what another rule keeps, or something else than was captured."""
+    routes = make_routes(*map(make_route, ("/admin/**", "/items/{id}/**")), make_route("/**", "public"))
+    head, policy = make_head(make_token(), target=target), make_policy(routes=routes)
+    if is_refused:
+        refuse(Reason.AMBIGUOUS_PATH, head, policy)
+    else:
+        assert allow(head, policy).target == target
+
+
 @pytest.mark.parametrize("target", ["/a/../b", "/a//b", "/%2e%2e/b", "/a%2Fb", "/a%", "/a/..;/b"])
 def test_paths_are_ambiguous_only_where_they_decide(target):
     """Without routes the bytes pass as they are; with routes no spelling gets around a rule."""

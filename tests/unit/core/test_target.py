@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.errors import Reason, RequestRefused
-from gateway.core.target import get_path, parse_target, split_segments
+from gateway.core.target import cut_parameters, get_path, parse_target, split_segments
 
 HOST = b"api.example"
 
@@ -223,3 +223,25 @@ def test_a_kept_encoded_slash_opens_no_way_up(path):
     with pytest.raises(RequestRefused) as refused:
         split_segments(path, keep_encoded_slashes=True)
     assert refused.value.reason is Reason.AMBIGUOUS_PATH
+
+
+@pytest.mark.parametrize(
+    ("segments", "expected"),
+    [
+        (("a", "b"), ("a", "b")),
+        (("a;x=1", "b;y;z"), ("a", "b")),
+        (("a", ""), ("a", "")),
+        ((";x",), ("",)),
+        (("a", ";x"), ("a", "")),
+    ],
+)
+def test_parameters_are_cut_off_each_segment(segments, expected):
+    """RFC 3986, section 3.3: what a segment's parameters are, each server says for itself."""
+    assert cut_parameters(segments) == expected
+
+
+@pytest.mark.parametrize("segments", [(";x", "a"), ("a", ";", "b")])
+def test_a_segment_of_parameters_alone_is_refused(segments):
+    """To a server that cuts them it is empty, and such segments are merged or not."""
+    with pytest.raises(RequestRefused, match="ambiguous_path"):
+        cut_parameters(segments)
