@@ -10,6 +10,7 @@ from gateway.core.decision import RequestHead
 from gateway.core.fields import FieldSet
 from gateway.core.policy import Forwarding, Policy
 from gateway.core.routes import Access, Requirement, Route, RouteTable, parse_path_pattern
+from gateway.core.step_up import StepUp
 from gateway.core.tokens import Provider
 from tests.signing import ALGORITHMS, AUDIENCE, ISSUER
 
@@ -40,11 +41,13 @@ def make_route(path: str, access: str = "required", **changes: Any) -> Route:
     """Return a route as the file would give it; ``require`` maps a claim to a value or to ``{capture}``."""
     methods = changes.pop("methods", None)
     require = changes.pop("require", {})
+    step_up = StepUp(changes.pop("max_age", None), tuple(changes.pop("acr_values", ())))
     return Route(
         pattern=parse_path_pattern(path),
         access=Access(access),
         methods=None if methods is None else frozenset(methods),
         requirements=tuple(_make_requirement(claim, wanted) for claim, wanted in require.items()),
+        step_up=None if step_up == StepUp() else step_up,
         **{name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()},
     )
 

@@ -11,12 +11,13 @@ from gateway.cli.checks import Check
 from gateway.cli.explanation import CheckResult, Explanation, Result, Verdict
 from gateway.cli.near_misses import find_near_misses
 from gateway.cli.refusals import is_unsigned
-from gateway.cli.times import describe_times
+from gateway.cli.times import describe_duration, describe_times
 from gateway.core.claims import read_audiences, read_first_string, read_scopes
 from gateway.core.decision import Allow
 from gateway.core.fields import Field
 from gateway.core.jwt import Token
 from gateway.core.routes import Access, Route
+from gateway.core.step_up import StepUp
 
 _LONGEST_TEXT = 300
 _NOT_PLAIN = re.compile(r"[^ -~]")
@@ -132,12 +133,22 @@ def _render_route(explanation: Explanation) -> str:
 
 def _describe_demands(route: Route) -> str:
     demands = [_ACCESS[route.access]]
+    demands += _describe_step_up(route.step_up)
     demands += [f"scopes {' '.join(route.scopes)}"] if route.scopes else []
     demands += [f"one of the scopes {' '.join(route.any_scope)}"] if route.any_scope else []
     for each in route.requirements:
         wanted = f"the path's {{{each.capture}}}" if each.capture else " or ".join(map(str, each.values))
         demands.append(f"{each.claim} must be {wanted}")
     return ", ".join(demands)
+
+
+def _describe_step_up(step_up: StepUp | None) -> Iterator[str]:
+    if step_up is None:
+        return
+    if step_up.max_age_seconds is not None:
+        yield f"signed in at most {describe_duration(step_up.max_age_seconds)} ago"
+    if step_up.acr_values:
+        yield f"acr {' or '.join(step_up.acr_values)}"
 
 
 def _render_upstream(fields: Sequence[Field], explanation: Explanation) -> Iterator[str]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from gateway.cli.explanation import Explanation
 from gateway.cli.near_names import find_audience, find_issuer
 from gateway.cli.near_routes import ROUTE_FINDERS
+from gateway.cli.near_sign_ins import find_stale, find_weak
 from gateway.cli.refusals import ID_NOT_ACCESS, Case, is_id_token, is_symmetric, is_unsigned, list_cases
 from gateway.cli.times import describe_duration, is_in_milliseconds
 from gateway.core.claims import read_audiences
@@ -271,4 +272,6 @@ _FINDERS: dict[Reason, Callable[[Case], Iterator[str]]] = {
     Reason.KEYS_UNAVAILABLE: _find_unavailable,
     Reason.IDENTITY_UNSAFE: _find_unsafe,
     Reason.IDENTITY_TOO_LARGE: _find_large,
+    Reason.STALE_AUTHENTICATION: find_stale,
+    Reason.WEAK_AUTHENTICATION: find_weak,
 }

@@ -30,6 +30,7 @@ from gateway.core.jwks import normalize_algorithm
 from gateway.core.jwt import normalize_typ
 from gateway.core.policy import Forwarding, Policy
 from gateway.core.routes import Access, Requirement, Route, RouteTable, parse_path_pattern
+from gateway.core.step_up import StepUp
 from gateway.core.tokens import Provider, normalize_issuer
 
 _DISCOVERY = "/.well-known/openid-configuration"
@@ -190,7 +191,14 @@ def compile_route(entry: RouteEntry) -> Route:
             for claim, value in entry.require.items()
         ),
         providers=None if entry.providers is None else frozenset(entry.providers),
+        step_up=_compile_step_up(entry),
     )
+
+
+def _compile_step_up(entry: RouteEntry) -> StepUp | None:
+    if entry.max_age is None and entry.acr_values is None:
+        return None
+    return StepUp(entry.max_age, entry.acr_values or ())
 
 
 def compile_identity(section: IdentitySection) -> IdentitySettings:

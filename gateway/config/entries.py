@@ -18,9 +18,16 @@ from pydantic import (
 from gateway.config.addresses import parse_domain, parse_issuer
 from gateway.config.claims import parse_audience, parse_claim_values, parse_path, parse_requirement
 from gateway.config.keys import parse_jwks
-from gateway.config.names import parse_algorithm, parse_method, parse_provider_name, parse_scope, parse_typ
+from gateway.config.names import (
+    parse_acr_value,
+    parse_algorithm,
+    parse_method,
+    parse_provider_name,
+    parse_scope,
+    parse_typ,
+)
 from gateway.config.places import TokenFrom
-from gateway.config.scalars import Duration, Flag, OneOrMore, PositiveDuration, Text, Texts
+from gateway.config.scalars import Duration, Flag, OneOrMore, PositiveDuration, Text, Texts, WholeDuration
 from gateway.config.sections import JwksOptionsSection, Section, option
 from gateway.core.jwks import ALGORITHMS
 
@@ -163,3 +170,7 @@ class RouteEntry(Section):
         'Claims with a value, a list of values, or "{name}" for what the path captures.', default={}
     )
     providers: Texts | None = option("Names of the providers whose tokens are accepted.", default=None)
+    max_age: WholeDuration | None = option("The longest time since the user signed in (auth_time).", default=None)
+    acr_values: Annotated[tuple[Annotated[str, PlainValidator(parse_acr_value), _STRING], ...], OneOrMore()] | None = (
+        option("Ways of signing in (acr) that are strong enough; the token must have one.", default=None)
+    )

@@ -71,6 +71,14 @@ def parse_scope(value: object) -> str:
     return text
 
 
+def parse_acr_value(value: object) -> str:
+    """Return one value of ``acr``: a challenge lists them with spaces between them (RFC 9470, section 3)."""
+    text = parse_text(value)
+    if not _SCOPE.fullmatch(text):
+        raise ValueError("not a value of acr: use visible ASCII without blanks, double quotes and backslashes")
+    return text
+
+
 def parse_method(value: object) -> str:
     """Return one method; methods are case-sensitive (RFC 9110, section 9.1)."""
     text = parse_text(value)

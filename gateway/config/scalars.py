@@ -108,6 +108,14 @@ def parse_positive_duration(value: object) -> float:
     return seconds
 
 
+def parse_whole_duration(value: object) -> int:
+    """Return whole seconds for a duration that is told to clients, who know no other (RFC 9470, section 3)."""
+    seconds = parse_duration(value)
+    if not seconds.is_integer():
+        raise ValueError("expected whole seconds, such as 30s, 5m or 1h")
+    return int(seconds)
+
+
 def format_duration(seconds: float) -> str:
     """Return the shortest spelling of a duration."""
     for unit, length in (("h", 3600), ("m", 60), ("s", 1)):
@@ -199,6 +207,12 @@ PositiveDuration = Annotated[
     PlainValidator(parse_positive_duration),
     PlainSerializer(format_duration),
     _schema("number", pattern=_DURATION_PATTERN, exclusiveMinimum=0),
+]
+WholeDuration = Annotated[
+    int,
+    PlainValidator(parse_whole_duration),
+    PlainSerializer(format_duration),
+    _schema("integer", pattern=_DURATION_PATTERN, minimum=0),
 ]
 Size = Annotated[
     int, PlainValidator(parse_size), PlainSerializer(format_size), _schema("integer", pattern=_SIZE_PATTERN, minimum=1)

@@ -75,7 +75,7 @@ def _check_profile(provider: dict[str, Any], path: Path) -> Iterator[Finding]:
 def _check_public(route: dict[str, Any], path: Path) -> Iterator[Finding]:
     if route.get("access") != "public":
         return
-    for key in ("scopes", "any_scope", "require", "providers"):
+    for key in ("scopes", "any_scope", "require", "providers", "max_age", "acr_values"):
         if key in route:
             message = (
                 f"{format_path(path)}.{key}: a public route looks at no token: remove this, or write access: required"

@@ -90,4 +90,9 @@ def build_challenge(error: GatewayError, realm: str, *, with_description: bool) 
             parameters.append(("error_description", _NOT_IN_DESCRIPTION.sub("'", error.description)))
     if error.scopes:
         parameters.append(("scope", " ".join(error.scopes)))
+    # RFC 9470, section 3.
+    if error.max_age_seconds is not None:
+        parameters.append(("max_age", str(error.max_age_seconds)))
+    if error.acr_values:
+        parameters.append(("acr_values", " ".join(error.acr_values)))
     return "Bearer " + ", ".join(f'{name}="{value}"' for name, value in parameters)

@@ -121,7 +121,7 @@ def decide(
         # Proven by this very set of keys: a key that has left it takes along what it proved.
         if proof is not None and proof.keys is keys.get(proof.verified.provider.name) and stands(proof.verified, now):
             if match.route is not None:
-                _authorize(proof.verified, match.route, match.captures)
+                _authorize(proof.verified, match.route, match.captures, now)
             return _new_tuple(Allow, (target, match, proof.lines, proof.verified))
     text = extract_bearer_token(authorization)
     if text is None:
@@ -133,7 +133,7 @@ def decide(
         return outcome
     verified, proven_by = outcome
     if match.route is not None:
-        _authorize(verified, match.route, match.captures)
+        _authorize(verified, match.route, match.captures, now)
     lines = _build_identity_lines(verified, policy)
     if proofs is not None and proven_by is not None and name and peeked == text.encode("ascii"):
         proofs.keep(name, Proof(forget_text(verified), proven_by, lines))
@@ -148,9 +148,9 @@ def _find_credentials(head: RequestHead, policy: Policy) -> Credentials:
     return found
 
 
-def _authorize(verified: VerifiedToken, route: Route, captures: Mapping[str, str]) -> None:
+def _authorize(verified: VerifiedToken, route: Route, captures: Mapping[str, str], now: float) -> None:
     try:
-        authorize(verified, route, captures)
+        authorize(verified, route, captures, now)
     except GatewayError as error:
         error.context = _describe_caller(verified)
         raise

@@ -123,6 +123,8 @@ class GatewayError(Exception):
         expected: object = None,
         retry_after_seconds: int | None = None,
         scopes: Sequence[str] = (),
+        max_age_seconds: int | None = None,
+        acr_values: Sequence[str] = (),
         allowed_methods: Sequence[str] = (),
     ) -> None:
         super().__init__(f"{reason.word}: {description}")
@@ -132,6 +134,8 @@ class GatewayError(Exception):
         self.expected = expected
         self.retry_after_seconds = retry_after_seconds
         self.scopes = tuple(scopes)
+        self.max_age_seconds = max_age_seconds
+        self.acr_values = tuple(acr_values)
         self.allowed_methods = tuple(allowed_methods)
         self.attempts: tuple[Attempt, ...] = ()
         self.context: Mapping[str, object] = {}

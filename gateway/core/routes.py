@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from gateway.core.claims import is_claim_met
 from gateway.core.errors import AccessRefused, Reason, RouteRefused
 from gateway.core.identity import find_member
+from gateway.core.step_up import StepUp, check_step_up
 from gateway.core.tokens import VerifiedToken
 
 _CAPTURE = re.compile(r"\{([a-z][a-z0-9_]*)\}")
@@ -111,6 +112,7 @@ class Route:
     any_scope: tuple[str, ...] = ()
     requirements: tuple[Requirement, ...] = ()
     providers: frozenset[str] | None = None
+    step_up: StepUp | None = None
 
 
 class Match(NamedTuple):
@@ -231,13 +233,15 @@ def _select_by_method(group: tuple[Route, ...], method: str, segments: tuple[str
     )
 
 
-def authorize(verified: VerifiedToken, route: Route, captures: Mapping[str, str]) -> None:
+def authorize(verified: VerifiedToken, route: Route, captures: Mapping[str, str], now: float) -> None:
     """
     Check that the caller may use a route (RFC 6750, section 3.1: 403 and the scopes that are needed).
 
+    ``now`` is in seconds since the epoch.
+
     Raises:
-        AccessRefused: ``provider_not_allowed``, ``insufficient_scope``, ``organization_mismatch`` or
-            ``requirement_not_met``.
+        AccessRefused: ``provider_not_allowed``, ``stale_authentication``, ``weak_authentication``,
+            ``insufficient_scope``, ``organization_mismatch`` or ``requirement_not_met``.
     """
     if route.providers is not None and verified.provider.name not in route.providers:
         raise AccessRefused(
@@ -246,6 +250,9 @@ def authorize(verified: VerifiedToken, route: Route, captures: Mapping[str, str]
             received=verified.provider.name,
             expected=tuple(sorted(route.providers)),
         )
+    if route.step_up is not None:
+        leeway_seconds = verified.provider.leeway_seconds
+        check_step_up(verified.token.claims, route.step_up, leeway_seconds=leeway_seconds, now=now)
     _check_scopes(route, verified.scopes)
     for requirement in route.requirements:
         _check_requirement(requirement, verified, captures)

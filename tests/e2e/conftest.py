@@ -158,7 +158,7 @@ class Issuer:
 
 
 def _with_options(resource: str, alg: str, ttl_seconds: int) -> str:
-    return f"{resource}?{urllib.parse.urlencode({'alg': alg, 'ttl': ttl_seconds})}"
+    return f"{resource}{'&' if '?' in resource else '?'}{urllib.parse.urlencode({'alg': alg, 'ttl': ttl_seconds})}"
 
 
 def _missing_for_issuer() -> str | None:

@@ -5,7 +5,8 @@
 //
 // What may be asked for:
 //   client_credentials  client "m2m"; `resource` decides audience and signature, see `resourceServer`
-//   authorization_code  client "web"; the user "user_1" is signed in without a form
+//   authorization_code  client "web"; the user "user_1" is signed in without a form, each time anew
+//   auth_time           in access tokens of a user, where `resource` has `?auth_time`
 //   control port        POST /rotate: new keys, the old ones gone · POST /outage: connections die · POST /recovery
 import { createServer } from 'node:http';
 import { exportJWK, generateKeyPair } from 'jose';
@@ -46,6 +47,13 @@ function lifetime(_ctx, token) {
   return token.resourceServer?.accessTokenTTL ?? 600;
 }
 
+function userClaims(ctx, token) {
+  if (!token.accountId) return undefined;
+  const claims = { email: USER.email, username: USER.username };
+  const isWanted = ctx.oidc.params.resource?.includes('auth_time');
+  return isWanted ? { ...claims, auth_time: ctx.oidc.entities.AuthorizationCode.authTime } : claims;
+}
+
 async function grantEverything(ctx) {
   const grant = new ctx.oidc.provider.Grant({ clientId: ctx.oidc.client.clientId, accountId: ctx.oidc.session.accountId });
   grant.addOIDCScope('openid email profile');
@@ -83,7 +91,7 @@ async function makeProvider(issuer) {
     findAccount: (_ctx, sub) => ({ accountId: sub, claims: () => ({ ...USER, sub }) }),
     loadExistingGrant: grantEverything,
     interactions: { url: (_ctx, interaction) => `${MOUNT}/sign-in/${interaction.uid}` },
-    extraTokenClaims: (_ctx, token) => (token.accountId ? { email: USER.email, username: USER.username } : undefined),
+    extraTokenClaims: userClaims,
     features: {
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },

@@ -97,6 +97,26 @@ def test_id_tokens_are_a_matter_of_the_audience_and_the_profile(gateway, issuer,
     assert (status, body["reason"]) == (401, "typ_not_accepted")
 
 
+def test_a_stale_sign_in_is_sent_back_and_a_new_one_passes(gateway, issuer, recording_upstream):
+    """RFC 9470, section 4: the challenge names the age, the client signs in anew and comes back with that token."""
+    routes = "routes: [{path: /pay, max_age: 1s}]"
+    text = FILE.replace("name: logto", "name: logto\n    leeway: 0s") + routes
+    running = gateway(text, UPSTREAM=recording_upstream.url, ISSUER=issuer.issuer)
+    running.wait_ready()
+    token = issuer.user_access_token(f"{API}?auth_time=yes")
+    claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
+    time.sleep(max(0.0, claims["auth_time"] + 1.1 - time.time()))
+    status, fields, body = ask(f"{running.url}/pay", token)
+    assert (status, body["reason"]) == (401, "stale_authentication")
+    assert fields["WWW-Authenticate"] == (
+        'Bearer realm="auth-gateway", error="insufficient_user_authentication", '
+        'error_description="A more recent sign-in is needed.", max_age="1"'
+    )
+    assert ask(f"{running.url}/", token)[0] == 200
+    assert ask(f"{running.url}/pay", issuer.user_access_token())[0] == 401
+    assert ask(f"{running.url}/pay", issuer.user_access_token(f"{API}?auth_time=yes"))[0] == 200
+
+
 def encode(value):
     octets = value if isinstance(value, bytes) else json.dumps(value).encode()
     return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()

@@ -74,6 +74,9 @@ routes:
     providers: [staff]
   - path: /verified
     require: {email_verified: true}
+  - path: /payments
+    max_age: 5m
+    acr_values: [mfa, passkey]
 """
 
 

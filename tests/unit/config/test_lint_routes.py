@@ -107,7 +107,13 @@ def test_routes_refer_to_what_there_is(complain: Complain, route: str, problem: 
     assert complain(tail=f"routes:\n    - {route}\n") == [problem]
 
 
-@pytest.mark.parametrize("key", ["scopes: [a]", "any_scope: [a]", "require: {a: b}", "providers: [issuer.example]"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("scopes: [a]", "any_scope: [a]", "require: {a: b}", "providers: [issuer.example]"),
+        *("max_age: 5m", "acr_values: [a]"),
+    ],
+)
 def test_a_public_route_demands_nothing(complain: Complain, key: str) -> None:
     """Nobody looks at a token there, so a demand on it would not be heard."""
     [problem] = complain(tail=f"routes:\n  - path: /a\n    access: public\n    {key}\n")

@@ -179,6 +179,17 @@ def test_every_mistake_in_one_run() -> None:
             "8:29: error: routes[0].scopes: an empty list: write at least one entry, or remove the key",
         ),
         (
+            "routes: [{path: /a, max_age: 1500ms}]",
+            "8:30: error: routes[0].max_age: expected whole seconds, such as 30s, 5m or 1h",
+        ),
+        (
+            "routes: [{path: /a, acr_values: [a b]}]",
+            (
+                "8:34: error: routes[0].acr_values[0]: not a value of acr: "
+                "use visible ASCII without blanks, double quotes and backslashes"
+            ),
+        ),
+        (
             "routes: [{path: '/a/{id}', require: {sub: 'x{id}'}}]",
             '8:43: error: routes[0].require.sub: a capture is the whole value: write "{name}" alone',
         ),

@@ -26,6 +26,7 @@ from gateway.core.identity import IdentitySettings
 from gateway.core.places import AUTHORIZATION, PlaceKind, TokenPlace
 from gateway.core.policy import Forwarding, Policy
 from gateway.core.routes import Access, Requirement, Route, RouteTable, parse_path_pattern
+from gateway.core.step_up import StepUp
 from gateway.core.tokens import Provider
 from tests.unit.config.conftest import HEAD, Load
 
@@ -95,6 +96,8 @@ routes:
     any_scope: [x, y]
     require: {sub: "{id}", role: [admin, owner], age: 18}
     providers: [tenant.example, a.example-2]
+    max_age: 1h
+    acr_values: [mfa, urn:x]
 default_access: deny
 encoded_slashes: keep
 identity:
@@ -268,6 +271,7 @@ def test_every_key() -> None:
             Requirement("age", values=(18,)),
         ),
         providers=frozenset({"tenant.example", "a.example-2"}),
+        step_up=StepUp(3600, ("mfa", "urn:x")),
     )
     assert settings.policy.routes.default.access is Access.DENY
     assert settings.policy.identity == IdentitySettings(
@@ -305,6 +309,22 @@ def test_defaults_are_those_of_the_settings(load: Load) -> None:
     policy = settings.policy
     assert (policy.keeps_encoded_slashes, policy.error_detail, policy.realm) == (False, "reason", "auth-gateway")
     assert (settings.listen, settings.admin) == (ListenAddress("0.0.0.0", 8080), ListenAddress("127.0.0.1", 9090))
+
+
+@pytest.mark.parametrize(
+    ("keys", "step_up"),
+    [
+        ("", None),
+        ("max_age: 0", StepUp(0)),
+        ("max_age: 90", StepUp(90)),
+        ("acr_values: mfa", StepUp(None, ("mfa",))),
+    ],
+)
+def test_step_up_of_routes(load: Load, keys: str, step_up: StepUp | None) -> None:
+    """Either key demands something, zero seconds too; without both nothing is asked."""
+    match = load(tail=f"routes: [{{path: /a, {keys}}}]\n").settings.policy.routes.match("GET", ("a",))
+    assert match.route is not None
+    assert match.route.step_up == step_up
 
 
 @pytest.mark.parametrize(

@@ -235,7 +235,7 @@ def verify(**claims):
 def permit(route, path="/", **claims):
     found = find(make_routes(route), "GET", path)
     assert found.route is route
-    authorize(verify(**claims), route, found.captures)
+    authorize(verify(**claims), route, found.captures, NOW)
 
 
 def forbid(reason, route, path="/", **claims):
