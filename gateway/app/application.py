@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
+import aiohttp
+
 from gateway.admin.access import AccessLog
 from gateway.admin.logs import LogOutput
 from gateway.admin.metrics import Metrics, Snapshot
@@ -23,7 +25,9 @@ from gateway.app.watch import list_watched
 from gateway.config.load import Loaded
 from gateway.config.settings import ListenAddress, Settings
 from gateway.core.proofs import ProofCache
+from gateway.providers.fetch import open_session
 from gateway.providers.keyring import Keyring
+from gateway.providers.organizations import OrganizationCheck
 from gateway.proxy.listener import ClientServer
 from gateway.proxy.plain import PlainReader
 from gateway.proxy.pool import UpstreamPool
@@ -50,10 +54,12 @@ class Application:
         self._metrics = Metrics()
         self._stack = AsyncExitStack()
         self._pools: list[UpstreamPool] = []
+        self._check: OrganizationCheck | None = None
         self._tls: ssl.SSLContext | None = None
         self._started_at = time.time()
         self._reloading = asyncio.Lock()
         self._keyring: Keyring
+        self._session: aiohttp.ClientSession
         self._gateway: Gateway
         self._server: ClientServer
         self._listeners: Sequence[asyncio.Server] = ()
@@ -87,6 +93,7 @@ class Application:
         self._keyring = await self._stack.enter_async_context(
             Keyring(settings.key_sources, on_fetch=self._metrics.count_jwks_fetch)
         )
+        self._session = await self._stack.enter_async_context(open_session())
         self._gateway = Gateway(
             self._build_runtime(settings, self._choose_pool(settings)), self._metrics, AccessLog(self._output)
         )
@@ -127,7 +134,17 @@ class Application:
         rewriter = RequestRewriter(settings.policy)
         proofs = ProofCache(settings.limits.cached_tokens)
         plain = PlainReader(rewriter, settings.limits)
-        return Runtime(settings, rewriter, pool, self._keyring.sets, self._keyring.supply, proofs, plain)
+        keyring, check = self._keyring, self._choose_check(settings)
+        return Runtime(settings, rewriter, pool, keyring.sets, keyring.supply, check, proofs, plain)
+
+    def _choose_check(self, settings: Settings) -> OrganizationCheck | None:
+        """Return who knows the organizations: the same as before, with all that it knows, where the file says so."""
+        wanted = settings.organization_check
+        if wanted is None:
+            self._check = None
+        elif self._check is None or self._check.settings != wanted:
+            self._check = OrganizationCheck(wanted, self._session)
+        return self._check
 
     async def _close_pools(self) -> None:
         await asyncio.gather(*(pool.close() for pool in self._pools))

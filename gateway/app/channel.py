@@ -14,7 +14,8 @@ from typing import Any, Self
 
 Message = Mapping[str, Any]
 
-# A file is at most 1 MiB, six times that in JSON at worst; a snapshot of a thousand routes is about as much.
+# A file is at most 1 MiB and its two lists 2 MiB each, six times that in JSON at worst; a snapshot of a thousand routes
+# is far less.
 _MAX_LINE_BYTES = 32 * 1024 * 1024
 
 

@@ -40,8 +40,8 @@ class Supervisor:
     """
     A gateway of several processes; use it as an asynchronous context.
 
-    ``load`` reads the file anew on each reload. Workers get its text, so that one that is started later serves the same
-    as the others, whatever became of the file.
+    ``load`` reads the file anew on each reload. Workers get its text and its lists, so that one that is started later
+    serves the same as the others, whatever became of the files.
     """
 
     def __init__(
@@ -111,7 +111,8 @@ class Supervisor:
 
     def _describe_start(self) -> Mapping[str, object]:
         loaded = self._loaded
-        return {"text": loaded.document.text, "path": str(loaded.path), "workers": self._count, **self._log}
+        start = {"path": str(loaded.path), "workers": self._count, **self._log}
+        return {"text": loaded.document.text, "lists": loaded.lists, **start}
 
     def _release(self) -> None:
         for slot in self._slots:
@@ -131,7 +132,8 @@ class Supervisor:
     async def _take(self) -> Mapping[str, object] | None:
         loaded = self._load()
         async with self._changing:
-            asked = (worker.ask("take", _TAKE_SECONDS, text=loaded.document.text) for worker in self._workers)
+            file = {"text": loaded.document.text, "lists": loaded.lists}
+            asked = (worker.ask("take", _TAKE_SECONDS, **file) for worker in self._workers)
             for answer in await asyncio.gather(*asked, return_exceptions=True):
                 # One that is gone has its successor begin with the new file.
                 if isinstance(answer, BaseException) and not isinstance(answer, ChannelClosed):

@@ -25,9 +25,9 @@ async def watch_files(
 
 
 def list_watched(loaded: Loaded) -> tuple[str, ...]:
-    """Return the files whose change is worth a reload: the file itself, and the certificates that it names."""
-    tls = loaded.settings.tls
-    return (str(loaded.path),) if tls is None else (str(loaded.path), tls.certificate, tls.key)
+    """Return the files whose change is worth a reload: the file, and the certificates and lists that it names."""
+    tls, lists = loaded.settings.tls, loaded.settings.organization_files
+    return (str(loaded.path), *lists) if tls is None else (str(loaded.path), tls.certificate, tls.key, *lists)
 
 
 def _identify(path: str) -> tuple[int, int, int] | None:

@@ -14,7 +14,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any, NoReturn
@@ -52,7 +52,7 @@ async def work(side: socket.socket, sockets: Sequence[socket.socket]) -> int:
     parse = build_parser(start["path"], start["workers"])
     async with AsyncExitStack() as stack:
         try:
-            application = Application(lambda: parse(start["text"]), output, sockets)
+            application = Application(lambda: parse(start["text"], start["lists"]), output, sockets)
             await stack.enter_async_context(application)
         except (ConfigError, OSError) as error:
             channel.send({"number": start["number"], "error": str(error)})
@@ -69,11 +69,14 @@ async def work(side: socket.socket, sockets: Sequence[socket.socket]) -> int:
     return 0
 
 
-def build_parser(path: str, workers: int) -> Callable[[str], Loaded]:
-    """Return what compiles the text of the file at a path, for one of so many workers."""
+Parse = Callable[[str, Mapping[str, str]], Loaded]
 
-    def parse(text: str) -> Loaded:
-        loaded = parse_config(text, path, os.environ)
+
+def build_parser(path: str, workers: int) -> Parse:
+    """Return what compiles the text of the file at a path and the lists beside it, for one of so many workers."""
+
+    def parse(text: str, lists: Mapping[str, str]) -> Loaded:
+        loaded = parse_config(text, path, os.environ, lists)
         return replace(loaded, settings=share(loaded.settings, workers))
 
     return parse
@@ -93,9 +96,7 @@ def share(settings: Settings, workers: int) -> Settings:
 class Worker:
     """Does what a supervisor says; ``stopping`` is set when it says to end."""
 
-    def __init__(
-        self, channel: Channel, application: Application, output: LogOutput, parse: Callable[[str], Loaded]
-    ) -> None:
+    def __init__(self, channel: Channel, application: Application, output: LogOutput, parse: Parse) -> None:
         self.stopping = asyncio.Event()
         self._channel = channel
         self._application = application
@@ -125,7 +126,7 @@ class Worker:
         self._channel.send({"number": message["number"], **answer})
 
     async def _take(self, message: Message) -> dict[str, Any]:
-        await self._application.take(self._parse(message["text"]))
+        await self._application.take(self._parse(message["text"], message["lists"]))
         return {}
 
     async def _report(self, _message: Message) -> dict[str, Any]:

@@ -11,7 +11,14 @@ import click
 
 from gateway.cli.explain_json import build_document
 from gateway.cli.explain_text import render_text
-from gateway.cli.explanation import Situation, Verdict, build_explanation, read_token, verify_alone
+from gateway.cli.explanation import (
+    Situation,
+    Verdict,
+    build_explanation,
+    find_organization,
+    read_token,
+    verify_alone,
+)
 from gateway.cli.invocation import ExitCode, config_option, echo_json, find_config, output_option, read_environment
 from gateway.cli.refused import explain_request
 from gateway.cli.remarks import list_remarks
@@ -23,8 +30,11 @@ from gateway.config.settings import Settings
 from gateway.core.decision import NeedKeys, RequestHead
 from gateway.core.fields import FieldSet
 from gateway.core.jwks import KeySet
+from gateway.core.organizations import Standing
 from gateway.core.routes import Route
+from gateway.providers.fetch import open_session
 from gateway.providers.keyring import Keyring
+from gateway.providers.organizations import OrganizationCheck
 
 _EXIT_CODES = {Verdict.ACCEPTED: ExitCode.YES, Verdict.REFUSED: ExitCode.NO, Verdict.UNKNOWN: ExitCode.UNKNOWN}
 
@@ -90,20 +100,23 @@ def command(
     keys = asyncio.run(_collect_keys(text, loaded.settings, at, is_offline=offline))
     places = _Places(loaded, config.name)
     head = RequestHead(method, path or "/", FieldSet([(b"Authorization", f"Bearer {text}".encode("utf-8", "replace"))]))
-    explanation = build_explanation(
-        Situation(
-            head,
-            text,
-            loaded.settings.policy,
-            keys.sets,
-            at,
-            places.locate,
-            places.locate_route,
-            keys.errors,
-            has_path=path is not None,
-            remedies=list_remedies(left_out),
-        )
+    situation = Situation(
+        head,
+        text,
+        loaded.settings.policy,
+        keys.sets,
+        at,
+        places.locate,
+        places.locate_route,
+        keys.errors,
+        has_path=path is not None,
+        remedies=list_remedies(left_out),
     )
+    organization = find_organization(situation)
+    if organization is not None:
+        standing = asyncio.run(_find_standing(organization, loaded.settings, is_offline=offline))
+        situation = replace(situation, standings={organization: standing})
+    explanation = build_explanation(situation)
     notes = (*(f"{each.value} left out." for each in left_out), *list_remarks(explanation))
     if output == "json":
         echo_json(build_document(explanation, notes))
@@ -131,6 +144,14 @@ class _Places:
             if (written.path, methods) == (route.pattern.text, route.methods):
                 return self.locate("routes", index)
         return self.locate("routes")
+
+
+async def _find_standing(organization: str, settings: Settings, *, is_offline: bool) -> Standing:
+    """Ask the service that the file names, as the proxy does."""
+    if is_offline or settings.organization_check is None:
+        return Standing.UNKNOWN
+    async with open_session() as session:
+        return await OrganizationCheck(settings.organization_check, session).ask(organization)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,14 @@ from gateway.core.decision import Allow, NeedKeys, RequestHead, decide, match_ro
 from gateway.core.errors import GatewayError, Reason
 from gateway.core.jwks import KeySet
 from gateway.core.jwt import Token, parse_token
+from gateway.core.organizations import NeedStanding, Standing
 from gateway.core.places import AUTHORIZATION
 from gateway.core.policy import Policy
 from gateway.core.routes import Match, Route
 from gateway.core.tokens import Provider, VerifiedToken
+
+# Refusals of an outage: they say nothing of the caller.
+_UNKNOWN = frozenset({Reason.KEYS_UNAVAILABLE, Reason.AUTHORIZATION_UNAVAILABLE})
 
 # Where something stands in the file, as "gateway.yaml:12"; a key that is not written stands where its parent does.
 Locate = Callable[..., str]
@@ -75,7 +79,8 @@ class Situation:
 
     ``keys`` has no entry for a provider whose keys could not be had; ``key_errors`` says why. ``now`` is in seconds
     since the epoch. ``has_path`` says whether the path of the request was named, or is the one by default. ``remedies``
-    are what to do if a request has its token as it was pasted.
+    are what to do if a request has its token as it was pasted. ``standings``
+    are those of organizations that were asked for.
     """
 
     head: RequestHead
@@ -88,6 +93,7 @@ class Situation:
     key_errors: Mapping[str, str] = field(default_factory=dict)
     has_path: bool = True
     remedies: tuple[str, ...] = ()
+    standings: Mapping[str, Standing] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +127,7 @@ class Explanation:
         """The answer in one word."""
         if self.error is None:
             return Verdict.ACCEPTED
-        return Verdict.UNKNOWN if self.error.reason is Reason.KEYS_UNAVAILABLE else Verdict.REFUSED
+        return Verdict.UNKNOWN if self.error.reason in _UNKNOWN else Verdict.REFUSED
 
     @property
     def decisive(self) -> ProviderResult | None:
@@ -147,15 +153,35 @@ def read_token(text: str, policy: Policy) -> Token | None:
         return None
 
 
-def _decide(situation: Situation) -> Allow | GatewayError:
-    policy = _forget_places(situation.policy)
+def find_organization(situation: Situation) -> str | None:
+    """Return the organization on whose standing the decision hangs, if it does on any."""
     try:
-        outcome = decide(situation.head, policy, situation.keys, situation.now, _list_answers(situation))
+        outcome = _ask(situation)
+    except GatewayError:
+        return None
+    return outcome.organization if isinstance(outcome, NeedStanding) else None
+
+
+def _decide(situation: Situation) -> Allow | GatewayError:
+    try:
+        outcome = _ask(situation)
     except GatewayError as error:
         return error
-    if isinstance(outcome, NeedKeys):
-        raise TypeError("keys are asked for before an explanation, not during it")
-    return outcome
+    if isinstance(outcome, Allow):
+        return outcome
+    raise TypeError("keys and organizations are asked for before an explanation, not during it")
+
+
+def _ask(situation: Situation) -> Allow | NeedKeys | NeedStanding:
+    answers = _list_answers(situation)
+    return decide(
+        situation.head,
+        _forget_places(situation.policy),
+        situation.keys,
+        situation.now,
+        answers,
+        standings=situation.standings,
+    )
 
 
 def _forget_places(policy: Policy) -> Policy:

@@ -246,6 +246,22 @@ def _is_carried(value: object) -> bool:
     return True
 
 
+def _find_denied(case: Case) -> Iterator[str]:
+    where = case.explanation.situation.locate("organizations")
+    if case.error.received is None:
+        yield f"By organizations at {where} only some of them may call: ask for a token of an organization."
+    else:
+        yield (
+            f"By organizations at {where}, {case.error.received} may not call: it is in deny, not in allow, or the "
+            "service of check does not know it."
+        )
+
+
+def _find_unasked(case: Case) -> Iterator[str]:
+    where = case.explanation.situation.locate("organizations", "check")
+    yield f"The service of check at {where} was not asked (--offline), or gave no answer that counts: 2xx, 404 or 410."
+
+
 def _find_large(case: Case) -> Iterator[str]:
     where = case.explanation.situation.locate("identity", "max_size")
     yield (
@@ -274,4 +290,6 @@ _FINDERS: dict[Reason, Callable[[Case], Iterator[str]]] = {
     Reason.IDENTITY_TOO_LARGE: _find_large,
     Reason.STALE_AUTHENTICATION: find_stale,
     Reason.WEAK_AUTHENTICATION: find_weak,
+    Reason.ORGANIZATION_DENIED: _find_denied,
+    Reason.AUTHORIZATION_UNAVAILABLE: _find_unasked,
 }

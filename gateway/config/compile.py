@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,12 +13,14 @@ from gateway.config.claims import build_audience, read_capture
 from gateway.config.entries import AnyEntry, OidcEntry, RouteEntry
 from gateway.config.keys import KeyLocation, build_location
 from gateway.config.models import GatewayFile
+from gateway.config.organizations import OrganizationsSection, compile_organizations
 from gateway.config.places import build_token_place
 from gateway.config.sections import IdentitySection, LimitsSection, TimeoutsSection, UpstreamSection
 from gateway.config.settings import (
     KeySourceSettings,
     Limits,
     ListenerTLS,
+    OrganizationCheckSettings,
     Settings,
     Streams,
     Timeouts,
@@ -37,8 +39,12 @@ _DISCOVERY = "/.well-known/openid-configuration"
 DEFAULT_TYPES = ("JWT", "at+jwt", "none")
 
 
-def compile_config(file: GatewayFile, folder: Path, digest: str) -> Settings:
-    """Return the settings of a file that was found right; relative paths in it are those of ``folder``."""
+def compile_config(file: GatewayFile, folder: Path, digest: str, lists: Mapping[str, frozenset[str]]) -> Settings:
+    """
+    Return the settings of a file that was found right; relative paths in it are those of ``folder``.
+
+    ``lists`` are the lists of organizations that stand in files, by path.
+    """
     upstream = compile_upstream(file.upstream, folder)
     names = name_providers(file.providers)
     policy = Policy(
@@ -57,6 +63,7 @@ def compile_config(file: GatewayFile, folder: Path, digest: str) -> Settings:
         error_detail=file.error_detail,
         realm=file.realm,
         allowed_origins=frozenset(origin.encode("ascii") for origin in file.allowed_origins or ()),
+        organizations=compile_organizations(file.organizations, folder, lists),
     )
     return Settings(
         policy,
@@ -69,8 +76,17 @@ def compile_config(file: GatewayFile, folder: Path, digest: str) -> Settings:
         timeouts=_compile_timeouts(file.timeouts, file.drain_delay, file.shutdown_timeout),
         streams=Streams(file.streams.end_at_expiry, file.streams.expiry_close_code),
         workers=None if file.workers == "auto" else file.workers,
+        organization_files=tuple(lists),
+        organization_check=_compile_check(file.organizations),
         digest=digest,
     )
+
+
+def _compile_check(section: OrganizationsSection | None) -> OrganizationCheckSettings | None:
+    if section is None or section.check is None:
+        return None
+    check = section.check
+    return OrganizationCheckSettings(check.url, check.cache, check.timeout, check.max_stale)
 
 
 def _resolve(path: str | None, folder: Path) -> str | None:

@@ -7,6 +7,7 @@ Each rule is one generator over the sound parts of a file.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from gateway.config.addresses import build_listen, build_upstream, is_ip, is_loopback
 from gateway.config.lint_places import lint_places
@@ -27,6 +28,8 @@ def lint(sound: Sound) -> Iterator[Finding]:
     yield from lint_providers(sound)
     yield from lint_places(sound)
     yield from lint_routes(sound)
+    if sound.organizations is not None and sound.organizations.check is not None:
+        yield from _lint_check(sound.organizations.check.url)
     if sound.identity is not None:
         yield from _lint_identity(sound.identity)
     listen = build_listen(sound.listen) if sound.listen else None
@@ -34,6 +37,15 @@ def lint(sound: Sound) -> Iterator[Finding]:
     if listen and admin:
         yield from _lint_admin(listen, admin)
     yield from _lint_upstream(sound, listen, admin)
+
+
+def _lint_check(url: str) -> Iterator[Finding]:
+    parts = urlsplit(url)
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        message = (
+            "organizations.check.url: over http, whoever is on the way says which organizations exist: write https"
+        )
+        yield Finding(("organizations", "check", "url"), message, Severity.WARNING)
 
 
 def _lint_admin(listen: ListenAddress, admin: ListenAddress) -> Iterator[Finding]:

@@ -21,6 +21,7 @@ from gateway.config.lint import lint
 from gateway.config.messages import translate
 from gateway.config.models import GatewayFile
 from gateway.config.nodes import MAX_FILE_BYTES
+from gateway.config.organizations import read_lists
 from gateway.config.problems import ConfigError, Finding, Position, Problem, Severity
 from gateway.config.settings import Settings
 from gateway.config.shape import find_shape_mistakes
@@ -29,13 +30,18 @@ from gateway.config.sound import Sound, select_sound
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """One file that can be used: what it says, what it comes to, and what to be warned of."""
+    """
+    One file that can be used: what it says, what it comes to, and what to be warned of.
+
+    ``lists`` are the texts of the lists beside it, by path.
+    """
 
     path: str
     config: GatewayFile = field(repr=False)
     settings: Settings = field(repr=False)
     warnings: tuple[Problem, ...]
     document: Document = field(repr=False)
+    lists: Mapping[str, str] = field(repr=False)
 
     def locate(self, *path: str | int) -> Position:
         """Return where the file says something, such as ``("providers", 0, "applicationID")``."""
@@ -66,9 +72,11 @@ def load_config(path: str | Path, environ: Mapping[str, str]) -> Loaded:
     return parse_config(text, name, environ)
 
 
-def parse_config(text: str, name: str, environ: Mapping[str, str]) -> Loaded:
+def parse_config(text: str, name: str, environ: Mapping[str, str], lists: Mapping[str, str] | None = None) -> Loaded:
     """
     Compile the text of a file; ``name`` is its path, for messages and for the relative paths inside of it.
+
+    ``lists`` are the texts of the lists beside it; without them, they are read.
 
     Raises:
         ConfigError: See ``load_config``.
@@ -85,14 +93,25 @@ def parse_config(text: str, name: str, environ: Mapping[str, str]) -> Loaded:
         translated = list(translate(error))
         findings += translated
         broken.update(finding.path for finding in translated)
-    findings += lint(select_sound(data, broken) if broken or file is None else Sound.of(file))
+    sound = select_sound(data, broken) if broken or file is None else Sound.of(file)
+    findings += lint(sound)
+    folder = Path(name).parent
+    read = read_lists(sound.organizations, folder, lists)
+    findings += read.findings
     problems = _collect(document, findings)
     warnings = tuple(problem for problem in problems if problem.severity is Severity.WARNING)
     if file is None or len(warnings) < len(problems):
         raise ConfigError(problems)
-    digest = hashlib.sha256(text.encode("utf-8")).hexdigest()
-    settings = compile_config(file, Path(name).parent, digest)
-    return Loaded(name, file, settings, warnings, document)
+    settings = compile_config(file, folder, _digest(text, read.texts), read.organizations)
+    return Loaded(name, file, settings, warnings, document, read.texts)
+
+
+def _digest(text: str, lists: Mapping[str, str]) -> str:
+    """Return a hash of all that the settings come from; without lists, of the file alone."""
+    digest = hashlib.sha256(text.encode("utf-8"))
+    for path, content in lists.items():
+        digest.update(f"\0{path}\0{content}".encode())
+    return digest.hexdigest()
 
 
 def _collect(document: Document, findings: Iterable[Finding]) -> list[Problem]:

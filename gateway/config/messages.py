@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from gateway.config.entries import CUSTOM_JWT, OIDC, CustomJwtEntry, OidcEntry, RouteEntry
 from gateway.config.models import GatewayFile
+from gateway.config.organizations import OrganizationCheckSection, OrganizationsSection
 from gateway.config.problems import Finding, Path, format_path
 from gateway.config.sections import (
     IdentitySection,
@@ -32,6 +33,8 @@ _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     ("providers", CUSTOM_JWT, "jwks_options"): JwksOptionsSection,
     ("providers", OIDC, "jwks_options"): JwksOptionsSection,
     ("routes",): RouteEntry,
+    ("organizations",): OrganizationsSection,
+    ("organizations", "check"): OrganizationCheckSection,
     ("identity",): IdentitySection,
     ("limits",): LimitsSection,
     ("timeouts",): TimeoutsSection,

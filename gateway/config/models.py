@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema
 from gateway.config.addresses import parse_listen, parse_network
 from gateway.config.entries import AnyProvider, RouteEntry
 from gateway.config.names import parse_realm
+from gateway.config.organizations import OrganizationsSection
 from gateway.config.places import Origins
 from gateway.config.scalars import Duration, Flag, OneOrMore, Text, Workers, read_number
 from gateway.config.sections import (
@@ -59,6 +60,7 @@ class GatewayFile(Section):
     encoded_slashes: Literal["reject", "keep"] = option(
         "Whether %2F is refused in paths, or kept as data inside of its segment.", default="reject"
     )
+    organizations: OrganizationsSection | None = option("Which organizations may call; default: all.", default=None)
     identity: IdentitySection = option("How the upstream is told who calls.", default=IdentitySection())
     forward_token: Flag = option("Pass the Authorization header on to the upstream.", default=False)
     via: Flag = option("Add ourselves to Via.", default=True)

@@ -92,6 +92,21 @@ class KeySourceSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class OrganizationCheckSettings:
+    """
+    A service that is asked whether an organization exists; ``{organization}`` is a segment of the path of ``url``.
+
+    ``cache_seconds`` is how long an answer is believed, ``max_stale_seconds`` its highest age while the service is
+    away.
+    """
+
+    url: str
+    cache_seconds: float = 60.0
+    timeout_seconds: float = 2.0
+    max_stale_seconds: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """How much of anything is taken; ``body_bytes`` None is unlimited. The token's limit is the policy's."""
 
@@ -131,7 +146,8 @@ class Settings:
     """
     One file, whole.
 
-    ``workers`` None is one process a core. ``digest`` is a hexadecimal hash of the text, for ``/status`` and the log.
+    ``workers`` None is one process a core. ``digest`` is a hexadecimal hash of the text and of the lists beside it, for
+    ``/status`` and the log. ``organization_files`` are the paths of those lists.
     """
 
     policy: Policy
@@ -144,4 +160,6 @@ class Settings:
     timeouts: Timeouts = field(default_factory=Timeouts)
     streams: Streams = field(default_factory=Streams)
     workers: int | None = 1
+    organization_files: tuple[str, ...] = ()
+    organization_check: OrganizationCheckSettings | None = None
     digest: str = ""

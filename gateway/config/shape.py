@@ -24,6 +24,8 @@ def find_shape_mistakes(data: dict[str, Any]) -> Iterator[Finding]:
         yield from _check_public(route, ("routes", index))
     if data.get("providers") == []:
         yield Finding(("providers",), "providers: empty: write at least one, or no token is ever accepted")
+    if data.get("organizations") == {}:
+        yield Finding(("organizations",), "organizations: empty: write allow, deny or check, or remove the key")
     for name in ("upstream", "tls"):
         section = data.get(name)
         if isinstance(section, dict):

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from gateway.config.entries import AnyEntry, AnyProvider, RouteEntry
 from gateway.config.models import GatewayFile, Listen, Upstream
+from gateway.config.organizations import OrganizationsSection
 from gateway.config.places import Origins
 from gateway.config.problems import Path
 from gateway.config.sections import IdentitySection, UpstreamSection
@@ -18,6 +19,7 @@ _T = TypeVar("_T")
 _PROVIDER: TypeAdapter[AnyEntry] = TypeAdapter(AnyProvider)
 _ROUTE = TypeAdapter(RouteEntry)
 _IDENTITY = TypeAdapter(IdentitySection)
+_ORGANIZATIONS = TypeAdapter(OrganizationsSection)
 _UPSTREAM: TypeAdapter[UpstreamSection] = TypeAdapter(Upstream)
 _LISTEN: TypeAdapter[str] = TypeAdapter(Listen)
 _ORIGINS: TypeAdapter[tuple[str, ...]] = TypeAdapter(Origins)
@@ -37,6 +39,7 @@ class Sound:
 
     providers: Mapping[int, AnyEntry]
     routes: Mapping[int, RouteEntry]
+    organizations: OrganizationsSection | None
     identity: IdentitySection | None
     upstream: UpstreamSection | None
     listen: str | None
@@ -52,6 +55,7 @@ class Sound:
         return cls(
             dict(enumerate(file.providers)),
             dict(enumerate(file.routes)),
+            file.organizations,
             file.identity,
             file.upstream,
             file.listen,
@@ -70,6 +74,7 @@ def select_sound(data: Mapping[str, Any], broken: Collection[Path]) -> Sound:
     return Sound(
         providers,
         _select_entries(data, "routes", broken, _ROUTE),
+        _select(data, "organizations", broken, _ORGANIZATIONS, None),
         _select(data, "identity", broken, _IDENTITY, {}),
         _select(data, "upstream", broken, _UPSTREAM, None),
         listen,

@@ -1,5 +1,5 @@
 """
-The decision: a request, a policy, keys and a time in; an identity to forward, a wish for keys, or a refusal out.
+The decision: a request, a policy, keys and a time in; an identity to forward, a wish, or a refusal out.
 
 The order is fixed: target, route, credentials, provider, key, signature, claims, authorization, identity. Nothing of
 an unverified token decides anything but which provider's rules apply to it.
@@ -18,10 +18,11 @@ from gateway.core.fields import Field, FieldSet, build_lines, split_lines
 from gateway.core.identity import build_identity, build_identity_fields
 from gateway.core.jwks import KeySet
 from gateway.core.jwt import Token, parse_token
+from gateway.core.organizations import NeedStanding, Standing, Standings, check_standing
 from gateway.core.places import Credentials, PlaceKind, TokenPlace, check_origin, find_credentials
 from gateway.core.policy import Policy
 from gateway.core.proofs import Proof, ProofCache, name_token
-from gateway.core.routes import Access, Match, Route, authorize
+from gateway.core.routes import NO_RULE, Access, Match, authorize
 from gateway.core.target import cut_parameters, get_path, parse_target, split_segments
 from gateway.core.tokens import (
     Provider,
@@ -41,6 +42,7 @@ _PLAIN_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 KEYS_RETRY_SECONDS = 5
 NOBODY_ASKED: Mapping[str, bool] = MappingProxyType({})
+NOTHING_KNOWN: Mapping[str, Standing] = MappingProxyType({})
 
 
 class RequestHead:
@@ -96,14 +98,16 @@ def decide(
     now: float,
     asked: Mapping[str, bool] = NOBODY_ASKED,
     proofs: ProofCache | None = None,
-) -> Allow | NeedKeys:
+    standings: Standings = NOTHING_KNOWN,
+) -> Allow | NeedKeys | NeedStanding:
     """
     Decide on one request.
 
     ``keys`` maps a provider's name to its usable set; one without an entry has no keys now. ``now`` is in seconds
     since the epoch. ``asked`` names the providers that were asked for keys on behalf of this request already, and says
     whether the issuer's last word was an answer: if so, no key is the last word, else it is an outage. ``proofs`` are
-    those of this policy; the decision is the same without them.
+    those of this policy; the decision is the same without them. ``standings`` are those of organizations that are known
+    without asking again.
 
     Raises:
         GatewayError: The refusal; of several providers' the one that got furthest, with all ``attempts``.
@@ -120,9 +124,8 @@ def decide(
         proof = proofs.find(name)
         # Proven by this very set of keys: a key that has left it takes along what it proved.
         if proof is not None and proof.keys is keys.get(proof.verified.provider.name) and stands(proof.verified, now):
-            if match.route is not None:
-                _authorize(proof.verified, match.route, match.captures, now)
-            return _new_tuple(Allow, (target, match, proof.lines, proof.verified))
+            need = _authorize(proof.verified, match, policy, now, standings)
+            return need or _new_tuple(Allow, (target, match, proof.lines, proof.verified))
     text = extract_bearer_token(authorization)
     if text is None:
         if match.access is Access.REQUIRED:
@@ -132,12 +135,11 @@ def decide(
     if isinstance(outcome, NeedKeys):
         return outcome
     verified, proven_by = outcome
-    if match.route is not None:
-        _authorize(verified, match.route, match.captures, now)
+    need = _authorize(verified, match, policy, now, standings)
     lines = _build_identity_lines(verified, policy)
     if proofs is not None and proven_by is not None and name and peeked == text.encode("ascii"):
         proofs.keep(name, Proof(forget_text(verified), proven_by, lines))
-    return Allow(target, match, lines, verified)
+    return need or Allow(target, match, lines, verified)
 
 
 def _find_credentials(head: RequestHead, policy: Policy) -> Credentials:
@@ -148,9 +150,19 @@ def _find_credentials(head: RequestHead, policy: Policy) -> Credentials:
     return found
 
 
-def _authorize(verified: VerifiedToken, route: Route, captures: Mapping[str, str], now: float) -> None:
+def _authorize(
+    verified: VerifiedToken, match: Match, policy: Policy, now: float, standings: Standings
+) -> NeedStanding | None:
+    """Check what the route and the file want of a caller; return the wish for what only a service knows."""
+    organizations = policy.organizations
+    if match.route is None and organizations is None:
+        return None
     try:
-        authorize(verified, route, captures, now)
+        authorize(verified, match.route or NO_RULE, match.captures, now, organizations)
+        if organizations is None:
+            return None
+        # At last: nobody else is asked about a caller who is refused anyway.
+        return check_standing(verified.organization, organizations, standings)
     except GatewayError as error:
         error.context = _describe_caller(verified)
         raise

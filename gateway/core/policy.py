@@ -14,6 +14,7 @@ from types import MappingProxyType
 from gateway.core.fields import build_lines
 from gateway.core.identity import IdentitySettings, build_identity_fields
 from gateway.core.jwt import MAX_TOKEN_LENGTH
+from gateway.core.organizations import OrganizationRules
 from gateway.core.places import AUTHORIZATION, TokenPlace
 from gateway.core.routes import RouteTable
 from gateway.core.tokens import Provider, normalize_issuer
@@ -43,7 +44,8 @@ class Policy:
     Whom the gateway believes, what it lets them do, and what it tells the upstream.
 
     ``error_detail`` is ``none``, ``reason`` or ``full``; ``realm`` is the realm of challenges. ``allowed_origins`` are
-    those whose pages may do more than read with a token in a cookie.
+    those whose pages may do more than read with a token in a cookie. ``organizations`` None
+    lets every one of them call.
     """
 
     providers: tuple[Provider, ...]
@@ -57,6 +59,7 @@ class Policy:
     allowed_origins: frozenset[bytes] = frozenset()
     # Where the providers' tokens may stand, or None where that is the Authorization field alone.
     token_places: tuple[TokenPlace, ...] | None = field(init=False, repr=False, compare=False)
+    organizations: OrganizationRules | None = None
     # Whether the path decides anything: which rule applies, or, below a base path, what is reached. Dot segments would
     # lead out of it.
     has_decisive_path: bool = field(init=False, repr=False, compare=False)

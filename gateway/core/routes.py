@@ -17,11 +17,13 @@ from typing import Any, NamedTuple
 from gateway.core.claims import is_claim_met
 from gateway.core.errors import AccessRefused, Reason, RouteRefused
 from gateway.core.identity import find_member
+from gateway.core.organizations import OrganizationRules, check_lists
 from gateway.core.step_up import StepUp, check_step_up
 from gateway.core.tokens import VerifiedToken
 
 _CAPTURE = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 ANY_SEGMENT, ANY_REST = "*", "**"
+_ORGANIZATION = "organization"
 
 # The name, where requests are counted, of what falls under no rule; those of rules begin with a slash.
 DEFAULT_LABEL = "default"
@@ -113,6 +115,10 @@ class Route:
     requirements: tuple[Requirement, ...] = ()
     providers: frozenset[str] | None = None
     step_up: StepUp | None = None
+
+
+# What holds where no rule of the file does: nothing but what is asked of everyone.
+NO_RULE = Route(parse_path_pattern("/**"))
 
 
 class Match(NamedTuple):
@@ -233,7 +239,13 @@ def _select_by_method(group: tuple[Route, ...], method: str, segments: tuple[str
     )
 
 
-def authorize(verified: VerifiedToken, route: Route, captures: Mapping[str, str], now: float) -> None:
+def authorize(
+    verified: VerifiedToken,
+    route: Route,
+    captures: Mapping[str, str],
+    now: float,
+    organizations: OrganizationRules | None = None,
+) -> None:
     """
     Check that the caller may use a route (RFC 6750, section 3.1: 403 and the scopes that are needed).
 
@@ -241,7 +253,7 @@ def authorize(verified: VerifiedToken, route: Route, captures: Mapping[str, str]
 
     Raises:
         AccessRefused: ``provider_not_allowed``, ``stale_authentication``, ``weak_authentication``,
-            ``insufficient_scope``, ``organization_mismatch`` or ``requirement_not_met``.
+            ``insufficient_scope``, ``organization_mismatch``, ``organization_denied`` or ``requirement_not_met``.
     """
     if route.providers is not None and verified.provider.name not in route.providers:
         raise AccessRefused(
@@ -254,8 +266,15 @@ def authorize(verified: VerifiedToken, route: Route, captures: Mapping[str, str]
         leeway_seconds = verified.provider.leeway_seconds
         check_step_up(verified.token.claims, route.step_up, leeway_seconds=leeway_seconds, now=now)
     _check_scopes(route, verified.scopes)
+    # Whose resource this is comes first: who has no business here learns nothing more.
     for requirement in route.requirements:
-        _check_requirement(requirement, verified, captures)
+        if requirement.claim == _ORGANIZATION:
+            _check_requirement(requirement, verified, captures)
+    if organizations is not None:
+        check_lists(verified.organization, organizations)
+    for requirement in route.requirements:
+        if requirement.claim != _ORGANIZATION:
+            _check_requirement(requirement, verified, captures)
 
 
 def _check_scopes(route: Route, scopes: tuple[str, ...]) -> None:
@@ -279,7 +298,7 @@ def _check_requirement(requirement: Requirement, verified: VerifiedToken, captur
     wanted = requirement.values if requirement.capture is None else (captures[requirement.capture],)
     if value is not None and is_claim_met(value, wanted):
         return
-    is_organization = requirement.claim == "organization"
+    is_organization = requirement.claim == _ORGANIZATION
     raise AccessRefused(
         Reason.ORGANIZATION_MISMATCH if is_organization else Reason.REQUIREMENT_NOT_MET,
         "The token is for another organization." if is_organization else "A requirement of the route is not met.",

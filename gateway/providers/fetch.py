@@ -137,6 +137,27 @@ async def fetch_document(
         raise _build_error(error) from error
 
 
+async def fetch_status(session: aiohttp.ClientSession, url: str, *, timeout_seconds: float) -> int:
+    """
+    Return the status that a GET of an http or https URL is answered with; redirects are answers, and not followed.
+
+    The URL is asked for as it stands: what is encoded in it stays so.
+
+    Raises:
+        FetchError: There was no answer.
+    """
+    try:
+        async with (
+            asyncio.timeout(timeout_seconds),
+            session.get(URL(url, encoded=True), allow_redirects=False) as response,
+        ):
+            return response.status
+    except TimeoutError as error:
+        raise FetchError(f"no answer within {timeout_seconds:g} s") from error
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        raise FetchError(_describe(error)) from error
+
+
 async def read_document(path: str) -> Document:
     """
     Return the document in a file of at most 512 KiB.

@@ -18,8 +18,9 @@ from aiohttp.http import HttpVersion11, RawRequestMessage
 from gateway.admin.access import AccessLog, AccessRecord
 from gateway.admin.metrics import Metrics
 from gateway.admin.refused import RefusedRequest, RefusedRequests
-from gateway.core.decision import NOBODY_ASKED, Allow, NeedKeys, decide
+from gateway.core.decision import NOBODY_ASKED, NOTHING_KNOWN, Allow, NeedKeys, decide
 from gateway.core.errors import GatewayError, Reason, RequestRefused, Unavailable, UpstreamFailed
+from gateway.core.organizations import NeedStanding, Standing
 from gateway.proxy.account import Accounts, build_refused
 from gateway.proxy.answers import CLOSE, KEEP_ALIVE, build_refusal
 from gateway.proxy.exchange import ClientGone, Exchange
@@ -121,8 +122,14 @@ class Gateway:
         if visit.error is not None:
             raise visit.error
         asked: dict[str, bool] = {}
-        while not visit.head and (need := self.prepare(visit, asked)) is not None:
-            asked[need.provider] = await visit.runtime.supply(need)
+        standings: dict[str, Standing] = {}
+        runtime = visit.runtime
+        while not visit.head and (need := self.prepare(visit, asked, standings)) is not None:
+            if isinstance(need, NeedKeys):
+                asked[need.provider] = await runtime.supply(need)
+            elif runtime.organizations is not None:
+                # The answer is this request's own, so that it ends here, however short answers are kept.
+                standings[need.organization] = await runtime.organizations.ask(need.organization)
         return await Exchange(visit, self).run()
 
     async def _settle(self, visit: Visit) -> bool:
@@ -148,7 +155,9 @@ class Gateway:
         visit.is_taken = True
         self._metrics.requests_in_flight += 1
 
-    def prepare(self, visit: Visit, asked: Mapping[str, bool] = NOBODY_ASKED) -> NeedKeys | None:
+    def prepare(
+        self, visit: Visit, asked: Mapping[str, bool] = NOBODY_ASKED, standings: Mapping[str, Standing] = NOTHING_KNOWN
+    ) -> NeedKeys | NeedStanding | None:
         """
         Decide on a request and make the head that goes upstream; return what the decision lacks, if anything.
 
@@ -159,8 +168,9 @@ class Gateway:
         check_fields(fields)
         proofs = runtime.proofs
         began, hits = time.perf_counter(), proofs.hits
-        outcome = decide(visit, runtime.settings.policy, runtime.keys, self._clock(), asked, proofs)
-        if isinstance(outcome, NeedKeys):
+        known = standings or runtime.organizations or NOTHING_KNOWN
+        outcome = decide(visit, runtime.settings.policy, runtime.keys, self._clock(), asked, proofs, known)
+        if not isinstance(outcome, Allow):
             return outcome
         visit.allow = outcome
         if proofs.hits == hits and outcome.verified is not None:

@@ -36,11 +36,17 @@ MAPPINGS = {
     "PresetEntry": ["### Both kinds", "### Presets"],
     "JwksOptionsSection": ["### Keys"],
     "RouteEntry": ["## Routes"],
+    "OrganizationsSection": ["### Who may call"],
+    "OrganizationCheckSection": ["### Check"],
     "IdentitySection": ["## Identity"],
     "LimitsSection": ["## Limits"],
     "TimeoutsSection": ["## Timeouts"],
     "StreamsSection": ["## Streams"],
 }
+
+
+# Mappings that do nothing unless they are there.
+_NO_DEFAULT = ("tls", "organizations", "check")
 
 
 def find_schema(name):
@@ -62,7 +68,7 @@ def show_default(schema, key):
         return "required"
     value = schema["properties"][key].get("default")
     if value is None:
-        return "see there" if "$ref" in schema["properties"][key] and key != "tls" else "none"
+        return "see there" if "$ref" in schema["properties"][key] and key not in _NO_DEFAULT else "none"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):

@@ -52,6 +52,8 @@ OWN_TESTS = {
     "live",
     "log=accepted",
     "log=refused",
+    "tenants",
+    "identity=tenant",
 }
 # What a file of the pages may refer to.
 VARIABLES = {**ENVIRONMENT, "API": "https://my-api.example"}
@@ -95,6 +97,14 @@ def test_every_block_has_its_test():
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lists of organizations that the pages name, in the working folder."""
+    (tmp_path / "tenants.txt").write_text("org_1\n")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("lists")
 @pytest.mark.parametrize("block", select("yaml", "file"), ids=name)
 def test_files_are_good(block):
     """A whole file is loaded without a warning; one that is named is the very text of the repository."""
@@ -117,6 +127,7 @@ def merge(minimal: object, fragment: object) -> object:
     return fragment
 
 
+@pytest.mark.usefixtures("lists")
 @pytest.mark.parametrize("block", select("yaml", "fragment"), ids=name)
 def test_fragments_are_good(block):
     """Keys of an example are good in a file that has the others."""

@@ -156,7 +156,7 @@ def test_check_looks_for_the_files_that_are_named(run, folder):
 def test_check_as_json(run, folder):
     """Programs get places and messages, good or not."""
     good = json.loads(run("check", "-o", "json").stdout)
-    assert (good["schema"], good["valid"], good["problems"], good["routes"]) == (1, True, [], 5)
+    assert (good["schema"], good["valid"], good["problems"], good["routes"]) == (1, True, [], 6)
     assert good["providers"][0]["audiences"] == ["https://my-api.example"]
     (folder / "gateway.yaml").write_text("version: 2\n")
     bad = json.loads(run("check", "-o", "json").stdout)

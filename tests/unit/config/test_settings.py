@@ -15,6 +15,7 @@ from gateway.config.settings import (
     Limits,
     ListenAddress,
     ListenerTLS,
+    OrganizationCheckSettings,
     Settings,
     Streams,
     Timeouts,
@@ -23,6 +24,7 @@ from gateway.config.settings import (
 from gateway.core.audience import parse_audience_pattern
 from gateway.core.claims import ClaimRequirement
 from gateway.core.identity import IdentitySettings
+from gateway.core.organizations import OrganizationRules
 from gateway.core.places import AUTHORIZATION, PlaceKind, TokenPlace
 from gateway.core.policy import Forwarding, Policy
 from gateway.core.routes import Access, Requirement, Route, RouteTable, parse_path_pattern
@@ -98,6 +100,10 @@ routes:
     providers: [tenant.example, a.example-2]
     max_age: 1h
     acr_values: [mfa, urn:x]
+organizations:
+  allow: [org_1, org_2]
+  deny: org_3
+  check: {url: "https://a.example/o/{organization}", cache: 30s, timeout: 1s, max_stale: 1h}
 default_access: deny
 encoded_slashes: keep
 identity:
@@ -274,6 +280,10 @@ def test_every_key() -> None:
         step_up=StepUp(3600, ("mfa", "urn:x")),
     )
     assert settings.policy.routes.default.access is Access.DENY
+    organizations = OrganizationRules(frozenset({"org_1", "org_2"}), frozenset({"org_3"}), is_checked=True)
+    assert settings.policy.organizations == organizations
+    check = OrganizationCheckSettings("https://a.example/o/{organization}", 30.0, 1.0, 3600.0)
+    assert settings.organization_check == check
     assert settings.policy.identity == IdentitySettings(
         b"X-User", True, 4096, ((b"X-User-Id", "subject"), (b"X-Org", "organization")),
         frozenset({"email", "name"}), frozenset({"phone_number"}),
