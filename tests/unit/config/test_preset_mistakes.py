@@ -77,7 +77,7 @@ FILE = {"version": 1, "upstream": "http://backend:3000"}
                     "6:5: error: providers[0].zzz: unknown key: known here are algorithm, allow_any_audience, "
                     "applicationID, audience, audience_claim, client_claims, issuer, jwks, jwks_options, leeway, "
                     "max_lifetime, name, organization_claim, preset, profile, project, required_claims, scope_claims, "
-                    "typ"
+                    "token_from, typ"
                 )
             ],
         ),

@@ -43,6 +43,7 @@ def test_every_preset_has_its_tokens() -> None:
 def show_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Return a provider as ``config show`` prints it, without what presets leave alone."""
     [shown] = yaml.safe_load(render_config(load_entry(entry)))["providers"]
+    assert shown.pop("token_from") == ["authorization"]
     assert shown.pop("jwks_options") == {"cooldown": "30s", "max_stale": "24h", "timeout": "5s"}
     assert shown.pop("leeway") == "5s"
     return shown
