@@ -234,6 +234,7 @@ async def test_link_local_addresses_are_not_asked(host: str) -> None:
     assert str(caught.value) == "cannot connect: a link-local address"
 
 
+@pytest.mark.norm("8414-3")
 @pytest.mark.parametrize("status", ["301 X", "302 X", "303 X", "307 X", "308 X"])
 @in_loop
 async def test_redirect_within_the_origin(status: str) -> None:
@@ -253,9 +254,10 @@ async def test_redirects_are_bounded() -> None:
             await fetch_document(session, issuer.locate("/0"), timeout_seconds=5)
 
 
+@pytest.mark.norm("8414-3")
 @in_loop
 async def test_redirect_to_another_origin_is_not_followed() -> None:
-    """8414-3: an issuer's open redirect does not choose whom we ask; the other origin sees no connection."""
+    """An issuer's open redirect does not choose whom we ask; the other origin sees no connection."""
     async with Issuer({"/jwks": respond(BODY)}) as other:
         assert await refuse(redirect(other.locate())) == f"redirects to another origin: http://127.0.0.1:{other.port}"
         assert await refuse(redirect(f"//127.0.0.1:{other.port}/jwks")) == (
@@ -264,6 +266,7 @@ async def test_redirect_to_another_origin_is_not_followed() -> None:
         assert other.heads == []
 
 
+@pytest.mark.norm("8414-3")
 @pytest.mark.parametrize("location", ["https://127.0.0.1:{}/jwks", "http://localhost:{}/jwks"])
 @in_loop
 async def test_another_scheme_or_name_is_another_origin(location: str) -> None:

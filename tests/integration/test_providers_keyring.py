@@ -111,6 +111,7 @@ async def test_key_file_is_not_watched(tmp_path: Path) -> None:
         assert list_kids(keyring, "file") == {"c"}
 
 
+@pytest.mark.norm("8414-2")
 @in_loop
 async def test_discovery() -> None:
     """The issuer's metadata names where its keys are, which may be on another host."""
@@ -125,9 +126,10 @@ async def test_discovery() -> None:
             assert keyring.status()[0].location == discovery_url
 
 
+@pytest.mark.norm("8414-1")
 @in_loop
 async def test_discovery_of_another_issuer_fetches_no_keys() -> None:
-    """8414-1: metadata of another issuer is not used: what it names is never asked."""
+    """Metadata of another issuer is not used: what it names is never asked."""
     async with Issuer({"/keys": publish([make_key("a")])}) as issuer:
         metadata = {"issuer": "https://other.example", "jwks_uri": issuer.locate("/keys")}
         issuer.answers["/d"] = respond(json.dumps(metadata).encode())

@@ -1,16 +1,17 @@
 """
 The vectors as data: files of what must come out for a token or a request, and the policy and keys that they name.
 
-Each is ``{name, why, token | request, policy, now, expect}``. ``policy`` holds ``providers`` with their key sets,
+Each is ``{name, why, norm, token | request, policy, now, expect}``. ``policy`` holds ``providers`` with their key sets,
 inline or by name in ``keys/``, and maybe ``routes``, ``default_access`` and ``headers``; ``expect`` holds a ``reason``,
-or what must come out of ``identity``, ``fields``, ``access``, ``captures`` and ``target``. The examples in
-``signatures/`` sign what is no JSON, so all that they show is the signature.
+or what must come out of ``identity``, ``fields``, ``access``, ``captures`` and ``target``; ``norm``, which may be
+absent, the lines of ``norms.toml`` that it shows. The examples in ``signatures/`` sign what is no JSON, so all that
+they show is the signature.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,8 +38,12 @@ class Question(NamedTuple):
 
 def load(pattern: str) -> list[Any]:
     """Return the vectors of some files as parameters of a test."""
-    files = sorted(HERE.glob(pattern))
-    return [pytest.param(vector, id=vector["name"]) for file in files for vector in json.loads(file.read_text("utf-8"))]
+    vectors = [vector for file in sorted(HERE.glob(pattern)) for vector in json.loads(file.read_text("utf-8"))]
+    return [pytest.param(vector, id=vector["name"], marks=_mark(vector.get("norm", ()))) for vector in vectors]
+
+
+def _mark(norms: Iterable[str]) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.norm(*norms)] if norms else []
 
 
 def _build_provider(entry: dict[str, Any]) -> Provider:

@@ -136,6 +136,7 @@ def test_long_text_is_cut(field: str) -> None:
     assert read_line(build_record(**{field: "a" * 16384}))[field] == "a" * 256
 
 
+@pytest.mark.norm("8725-6")
 @pytest.mark.parametrize(
     ("value", "logged"),
     [

@@ -6,6 +6,8 @@ import json
 import platform
 from dataclasses import dataclass
 
+import pytest
+
 import gateway
 from gateway.admin.status import ProcessStatus, build_status, describe_restored
 from gateway.core.jwks import KeySet, parse_key_set
@@ -49,6 +51,7 @@ def test_status_tells_why_it_is_not_ready() -> None:
     assert (status["ready"], status["not_ready_reason"]) == (False, "no keys of logto")
 
 
+@pytest.mark.norm("7517-1")
 def test_status_tells_the_keys_of_each_provider() -> None:
     """Key ids with their algorithms, age, the keys that were skipped and why; and no key material."""
     keys = Keys("logto", "https://a.example/jwks", parse_key_set(DOCUMENT), 2.00049, 98.0, None)

@@ -28,6 +28,7 @@ def test_names_are_unique(complain: Complain) -> None:
     assert complain(text) == ["5:108: error: providers[1].name: the name of providers[0] too: choose another one"]
 
 
+@pytest.mark.norm("8725-5")
 @pytest.mark.parametrize(
     ("more", "messages"),
     [
@@ -126,6 +127,7 @@ def test_absence_never_permits(complain: Complain, more: str, messages: list[str
     assert [problem.partition(": error: ")[2] for problem in complain(write(custom(more=more)))] == messages
 
 
+@pytest.mark.norm("8414-3")
 def test_plain_http(load: Load, complain: Complain) -> None:
     """Over http off this machine, whoever is in between hands out the keys."""
     text = write(custom("http://i.example", "http://i.example/jwks"), "{domain: 'http://d.example', applicationID: a}")
@@ -139,6 +141,7 @@ def test_plain_http(load: Load, complain: Complain) -> None:
     assert all(problem.severity is Severity.WARNING for problem in load(text).warnings)
 
 
+@pytest.mark.norm("8414-3")
 @pytest.mark.parametrize("host", ["localhost:3000", "127.0.0.1:3000", "[::1]:3000", "app.localhost"])
 def test_plain_http_on_this_machine(load: Load, host: str) -> None:
     """Nobody is in between there."""

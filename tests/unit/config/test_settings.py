@@ -304,6 +304,7 @@ def test_every_key() -> None:
     assert settings.streams == Streams(False, 1008)
 
 
+@pytest.mark.norm("6750-12")
 def test_defaults_are_those_of_the_settings(load: Load) -> None:
     """A file that says nothing of limits gets the very limits that the rest of the gateway has for defaults."""
     settings = load().settings
@@ -373,6 +374,28 @@ def test_discovery_of_a_bare_domain(load: Load) -> None:
     [source] = load(HEAD + "providers: [{domain: tenant.example, applicationID: a}]\n").settings.key_sources
     assert source.issuers == ("https://tenant.example",)
     assert source.discovery_url == "https://tenant.example/.well-known/openid-configuration"
+
+
+@pytest.mark.norm("8414-2")
+@pytest.mark.parametrize("domain", ["https://a.example/tenants/1", "https://a.example/tenants/1/"])
+def test_discovery_of_an_issuer_with_a_path(load: Load, domain: str) -> None:
+    """RFC 8414, section 5: OpenID Connect appends; the form with the path behind the well-known part is not tried."""
+    [source] = load(HEAD + f"providers: [{{domain: '{domain}', applicationID: a}}]\n").settings.key_sources
+    assert source.discovery_url == "https://a.example/tenants/1/.well-known/openid-configuration"
+
+
+@pytest.mark.norm("9068-6", "8725-1", "7518-1")
+def test_the_default_algorithms(load: Load) -> None:
+    """RFC 9068, section 4: RS256 is there; of those that an RSA key could serve it is the only one; no HMAC."""
+    [provider] = load().settings.policy.providers
+    assert provider.algorithms == {"RS256", "ES256", "ES384", "EdDSA"}
+
+
+@pytest.mark.norm("9068-7")
+def test_the_default_leeway(load: Load) -> None:
+    """RFC 9068, section 4: some small leeway."""
+    [provider] = load().settings.policy.providers
+    assert provider.leeway_seconds == 5
 
 
 def test_a_file_is_read(tmp_path: Path) -> None:

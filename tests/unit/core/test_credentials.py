@@ -16,13 +16,15 @@ def authorize(*values, name=b"Authorization"):
     return fields.authorization
 
 
+@pytest.mark.norm("6750-1")
 @pytest.mark.parametrize("value", [b"Bearer abc", b"bearer abc", b"BEARER abc", b"Bearer  abc", b"bEaReR     abc"])
 @pytest.mark.parametrize("name", [b"Authorization", b"authorization", b"AUTHORIZATION"])
 def test_a_bearer_token_is_found(value, name):
-    """RFC 6750, section 2.1; RFC 9110, section 11.4: the scheme in any case, then one space or more (6750-1)."""
+    """RFC 6750, section 2.1; RFC 9110, section 11.4: the scheme in any case, then one space or more."""
     assert extract_bearer_token(authorize(value, name=name)) == "abc"
 
 
+@pytest.mark.norm("6750-1")
 @pytest.mark.parametrize("token", [b"a.b.c", b"AZaz09-._~+/", b"a=", b"a==", b"a" * 10_000])
 def test_every_b64token_is_taken(token):
     """RFC 6750, section 2.1: whether it is a JWT is asked later."""
@@ -43,6 +45,7 @@ def test_another_scheme_is_no_bearer_token(value):
     assert extract_bearer_token(authorize(value)) is None
 
 
+@pytest.mark.norm("6750-2", "6750-3")
 @pytest.mark.parametrize(
     "values",
     [
@@ -55,12 +58,13 @@ def test_another_scheme_is_no_bearer_token(value):
     ids=["two", "the-same-twice", "dpop", "basic", "empty"],
 )
 def test_two_fields_are_refused(values):
-    """RFC 9110, section 5.3: the field is no list; the upstream might read the other one (6750-2, 6750-3)."""
+    """RFC 9110, section 5.3: the field is no list; the upstream might read the other one."""
     with pytest.raises(RequestRefused) as refused:
         extract_bearer_token(authorize(*values))
     assert refused.value.reason is Reason.MULTIPLE_CREDENTIALS
 
 
+@pytest.mark.norm("6750-3")
 def test_two_spellings_of_the_name_are_two_fields():
     """The name is case-insensitive, so is the count."""
     fields = FieldSet([(b"authorization", b"Bearer a"), (b"AUTHORIZATION", b"Bearer b")])
@@ -69,6 +73,7 @@ def test_two_spellings_of_the_name_are_two_fields():
     assert refused.value.reason is Reason.MULTIPLE_CREDENTIALS
 
 
+@pytest.mark.norm("6750-1")
 @pytest.mark.parametrize(
     "value",
     [
@@ -139,14 +144,16 @@ def test_a_peek_and_the_grammar_cut_alike(value):
     assert peek_bearer_token([value]).decode() == extract_bearer_token([value])
 
 
+@pytest.mark.norm("6750-5", "6750-8")
 def test_no_credentials_get_a_challenge_without_error():
-    """RFC 6750, section 3.1: a client that sent nothing did nothing wrong (6750-5, 6750-8)."""
+    """RFC 6750, section 3.1: a client that sent nothing did nothing wrong."""
     error = TokenRefused(Reason.MISSING_TOKEN, "A bearer token is needed.")
     assert build_challenge(error, "api", with_description=True) == 'Bearer realm="api"'
 
 
+@pytest.mark.norm("6750-6")
 def test_a_bad_token_gets_its_error():
-    """RFC 6750, section 3: each parameter once (6750-6)."""
+    """RFC 6750, section 3: each parameter once."""
     error = TokenRefused(Reason.EXPIRED, "The token has expired.")
     assert build_challenge(error, "api", with_description=False) == 'Bearer realm="api", error="invalid_token"'
     assert build_challenge(error, "api", with_description=True) == (
@@ -154,6 +161,7 @@ def test_a_bad_token_gets_its_error():
     )
 
 
+@pytest.mark.norm("6750-9")
 def test_a_missing_scope_is_named():
     """RFC 6750, section 3.1: the scope that is needed, separated by spaces."""
     error = AccessRefused(Reason.INSUFFICIENT_SCOPE, "No.", scopes=("order:read", "order:write"))
@@ -162,8 +170,9 @@ def test_a_missing_scope_is_named():
     )
 
 
+@pytest.mark.norm("6750-7")
 def test_a_description_cannot_break_out():
-    """RFC 6750, section 3: no quote, no backslash, nothing beyond ASCII in error_description (6750-7)."""
+    """RFC 6750, section 3: no quote, no backslash, nothing beyond ASCII in error_description."""
     error = TokenRefused(Reason.EXPIRED, 'a"b\\c\r\nd\x00é\x7f😀')
     challenge = build_challenge(error, "api", with_description=True)
     assert re.fullmatch(r'Bearer realm="api", error="invalid_token", error_description="[ !#-\[\]-~]*"', challenge)

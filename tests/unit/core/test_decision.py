@@ -197,6 +197,7 @@ def test_where_no_rule_is_a_token_suffices():
     refuse(Reason.INSUFFICIENT_SCOPE, make_head(make_token(), "/admin"), policy)
 
 
+@pytest.mark.norm("6750-9")
 def test_what_a_token_will_need_is_said_with_the_challenge():
     """RFC 6750, section 3: the scope attribute, before anything was sent."""
     policy = make_policy(routes=make_routes(make_route("/**", scopes=["a", "b"])))
@@ -220,6 +221,7 @@ def test_an_optional_route_takes_a_token_if_there_is_one():
     assert read_identity(allow(make_head(make_token()), policy))["subject"] == "user-1"
 
 
+@pytest.mark.norm("8725-2")
 @pytest.mark.parametrize(
     ("head", "reason"),
     [
@@ -314,28 +316,32 @@ def test_the_context_names_the_caller_for_the_log():
 # --- attacks on the token
 
 
+@pytest.mark.norm("8725-1", "7515-1")
 def test_an_unsigned_token_is_refused():
-    """RFC 8725, section 2.1: ``none`` in any case, with a signature or without (8725-1)."""
+    """RFC 8725, section 2.1: ``none`` in any case, with a signature or without."""
     for alg in ("none", "None", "NONE", "nOnE"):
         token = sign_token(make_key(), make_header(make_key(), alg=alg), make_claims())
         refuse(Reason.ALGORITHM_NOT_ACCEPTED, make_head(token))
         refuse(Reason.ALGORITHM_NOT_ACCEPTED, make_head(token.rpartition(".")[0] + "."))
 
 
+@pytest.mark.norm("7519-1")
 def test_an_empty_signature_is_a_bad_one():
     """RFC 7515, section 5.2."""
     refuse(Reason.BAD_SIGNATURE, make_head(make_token().rpartition(".")[0] + "."))
 
 
+@pytest.mark.norm("8725-7")
 @pytest.mark.parametrize("issuer", [ABSENT, "", "https://evil.example", ISSUER.upper(), "\ud800"])
 def test_an_unknown_issuer_is_refused_before_any_key(issuer):
-    """RFC 8725, section 3.10: nothing is fetched for an issuer that the file does not name (8725-7)."""
+    """RFC 8725, section 3.10: nothing is fetched for an issuer that the file does not name."""
     refused = refuse(Reason.UNKNOWN_ISSUER, make_head(make_token(iss=issuer)), keys={}, asked=NOBODY_ASKED)
     assert refused.expected == (ISSUER,)
 
 
+@pytest.mark.norm("8725-3", "8725-4")
 def test_keys_belong_to_their_provider():
-    """RFC 8725, section 3.8: the same ``kid`` at two issuers is two keys (8725-3)."""
+    """RFC 8725, section 3.8: the same ``kid`` at two issuers is two keys."""
     evil = dataclasses.replace(make_key("ES256", "evil"), kid="key-1")
     other = make_provider(name="other", issuers=("https://other.example",))
     policy = make_policy(make_provider(), other)

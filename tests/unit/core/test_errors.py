@@ -74,9 +74,10 @@ def test_the_set_of_reasons_is_closed():
     assert {reason.word for reason in Reason} == set(SET)
 
 
+@pytest.mark.norm("6750-9")
 @pytest.mark.parametrize("reason", Reason, ids=lambda reason: reason.word)
 def test_each_reason_has_one_status_and_error(reason):
-    """RFC 6750, section 3.1: invalid_request is 400, invalid_token 401, insufficient_scope 403 (6750-9)."""
+    """RFC 6750, section 3.1: invalid_request is 400, invalid_token 401, insufficient_scope 403."""
     assert (reason.status, reason.error and reason.error.value) == SET[reason.word]
 
 

@@ -69,6 +69,7 @@ def test_a_logto_access_token_comes_out_exactly():
     }
 
 
+@pytest.mark.norm("8725-4")
 @pytest.mark.parametrize("kind", ["customJwt", "oidc"])
 def test_issuer_and_subject_are_verbatim(kind):
     """``{iss}|{sub}``; slashes that were ignored when comparing and bars in names stay as they are."""

@@ -257,15 +257,17 @@ def test_a_rule_may_name_its_providers():
     forbid(Reason.PROVIDER_NOT_ALLOWED, make_route("/", providers=frozenset()))
 
 
+@pytest.mark.norm("9068-10")
 @pytest.mark.parametrize("scope", ["a b", "b c a", ["a", "b"]])
 def test_all_scopes_are_needed(scope):
     """RFC 6750, section 3.1."""
     permit(make_route("/", scopes=["a", "b"]), scope=scope)
 
 
+@pytest.mark.norm("6750-9")
 @pytest.mark.parametrize("scope", ["", "a", "A B", "ab", "a,b", ["a b"], None, 5])
 def test_a_missing_scope_is_named(scope):
-    """The challenge lists all that are needed (6750-9); scopes are compared exactly."""
+    """The challenge lists all that are needed; scopes are compared exactly."""
     refused = forbid(Reason.INSUFFICIENT_SCOPE, make_route("/", scopes=["a", "b"]), scope=scope)
     assert refused.scopes == ("a", "b")
 
@@ -352,6 +354,21 @@ def test_demands_that_are_not_met_refuse(require, claims):
         Reason.REQUIREMENT_NOT_MET, make_route("/users/{user}", require=require), "/users/user-1", **claims
     )
     assert str(refused.expected).split(" ")[0] in require
+
+
+@pytest.mark.norm("9068-10")
+@pytest.mark.parametrize(
+    ("claim", "value"),
+    [("groups", "staff"), ("roles", "admin"), ("entitlements", "buy"), ("acr", "urn:level:2"), ("amr", "mfa")],
+)
+def test_a_rule_may_demand_what_authorizes(claim, value):
+    """RFC 9068, section 2.2.3: groups, roles and entitlements; and how the user was authenticated (section 2.2.1)."""
+    route = make_route("/**", require={claim: value})
+    permit(route, **{claim: value})
+    permit(route, **{claim: ["other", value]})
+    for other in (None, 2, True, "other", f"{value} other", value.upper(), [], [[value]], {value: value}):
+        forbid(Reason.REQUIREMENT_NOT_MET, route, **{claim: other})
+    forbid(Reason.REQUIREMENT_NOT_MET, route)
 
 
 def test_providers_come_before_scopes_and_scopes_before_claims():

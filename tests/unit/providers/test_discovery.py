@@ -19,6 +19,7 @@ def write(**members: object) -> bytes:
     return json.dumps({"issuer": ISSUER, "jwks_uri": KEYS} | members).encode()
 
 
+@pytest.mark.norm("8414-1")
 @pytest.mark.parametrize(
     ("body", "discovery_url", "issuers"),
     [
@@ -30,16 +31,18 @@ def write(**members: object) -> bytes:
     ],
 )
 def test_jwks_uri_of_the_configured_issuer(body: bytes, discovery_url: str, issuers: tuple[str, ...]) -> None:
-    """8414-1: the metadata of an issuer in the file names where its keys are."""
+    """The metadata of an issuer in the file names where its keys are."""
     assert parse_metadata(body, discovery_url, issuers).jwks_uri == KEYS
 
 
+@pytest.mark.norm("8414-3")
 def test_http_may_name_http() -> None:
-    """8414-3: where the file already says http, as on a developer's machine, so may the document."""
+    """Where the file already says http, as on a developer's machine, so may the document."""
     body = write(issuer="http://localhost:3001", jwks_uri="http://localhost:3001/jwks")
     assert parse_metadata(body, HTTP, ("http://localhost:3001",)).jwks_uri == "http://localhost:3001/jwks"
 
 
+@pytest.mark.norm("8414-1")
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
@@ -51,8 +54,8 @@ def test_http_may_name_http() -> None:
         pytest.param(b"[]", "not a JSON object", id="list"),
         pytest.param(b"null", "not a JSON object", id="null"),
         pytest.param(write(issuer="https://evil.example"), "another issuer: https://evil.example", id="other-issuer"),
-        pytest.param(write(issuer="http://issuer.example"), "another issuer", id="8414-1-scheme"),
-        pytest.param(write(issuer="https://ISSUER.example"), "another issuer", id="8414-1-letter-case"),
+        pytest.param(write(issuer="http://issuer.example"), "another issuer", id="scheme"),
+        pytest.param(write(issuer="https://ISSUER.example"), "another issuer", id="letter-case"),
         pytest.param(write(issuer=None), "another issuer: no issuer", id="no-issuer"),
         pytest.param(write(issuer=[ISSUER]), "another issuer: no issuer", id="issuers-in-a-list"),
         pytest.param(write(issuer="x\r\n\x1b[2J"), "another issuer: x???[2J", id="control-characters-removed"),
@@ -66,11 +69,16 @@ def test_http_may_name_http() -> None:
         pytest.param(write(jwks_uri="https://"), "jwks_uri is not", id="no-host"),
         pytest.param(write(jwks_uri="https://a:99999999/"), "jwks_uri is not", id="bad-port"),
         pytest.param(write(jwks_uri="https://[::1"), "jwks_uri is not", id="bad-host"),
-        pytest.param(write(jwks_uri="http://issuer.example/jwks"), "http although", id="8414-3-down-to-http"),
+        pytest.param(
+            write(jwks_uri="http://issuer.example/jwks"),
+            "http although",
+            id="to-http",
+            marks=pytest.mark.norm("8414-3"),
+        ),
     ],
 )
 def test_other_metadata_is_not_used(body: bytes, reason: str) -> None:
-    """8414-1: metadata that is not of the configured issuer, or names no place that we fetch from, is not used."""
+    """Metadata that is not of the configured issuer, or names no place that we fetch from, is not used."""
     with pytest.raises(FetchError) as caught:
         parse_metadata(body, HTTPS, (ISSUER,))
     assert reason in str(caught.value)
