@@ -14,10 +14,11 @@ from typing import Any
 from aiohttp import web
 
 from gateway.core.credentials import build_challenge
-from gateway.core.errors import GatewayError
+from gateway.core.errors import GatewayError, Reason
 from gateway.core.policy import Policy
 
-_CHALLENGED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+# RFC 6750, section 3: who shows no token that lets them in is asked for one, though what they show is no token at all.
+_CREDENTIALS_REFUSED = frozenset({Reason.MULTIPLE_CREDENTIALS, Reason.MALFORMED_CREDENTIALS})
 
 
 def build_refusal(
@@ -37,7 +38,7 @@ def build_refusal(
         "Cache-Control: no-store",
         f"X-Request-ID: {request_id}",
     ]
-    if status in _CHALLENGED and (error.reason.error is not None or status is HTTPStatus.UNAUTHORIZED):
+    if _is_challenged(error.reason):
         challenge = build_challenge(error, policy.realm, with_description=policy.error_detail != "none")
         lines.append(f"WWW-Authenticate: {challenge}")
     if error.allowed_methods:
@@ -48,6 +49,12 @@ def build_refusal(
         lines.append("Connection: close")
     head = "\r\n".join([*lines, "", ""]).encode("ascii")
     return head, b"" if is_head else body
+
+
+def _is_challenged(reason: Reason) -> bool:
+    """Return whether better credentials might have been accepted."""
+    is_insufficient = reason.status == HTTPStatus.FORBIDDEN and reason.error is not None
+    return reason.status == HTTPStatus.UNAUTHORIZED or is_insufficient or reason in _CREDENTIALS_REFUSED
 
 
 def _build_body(error: GatewayError, policy: Policy, request_id: str) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -27,19 +28,55 @@ def refuse(error: GatewayError, **changed: Any) -> tuple[dict[str, str], bytes]:
 EXPIRED = TokenRefused(Reason.EXPIRED, "The token has expired.", received=1, expected=2)
 
 
+@pytest.mark.norm("6750-4", "6750-8")
 @pytest.mark.parametrize("reason", Reason, ids=lambda reason: reason.word)
 def test_every_reason_has_an_answer(reason: Reason) -> None:
-    """Status and code are those of the closed set; every 401 has a challenge, and only 401 and 403 have one."""
+    """Status and code are those of the closed set; a challenge is there where better credentials might be accepted."""
     fields, body = refuse(GatewayError(reason, "Because."))
     said = json.loads(body)
     assert fields[":status"] == str(reason.status)
     assert said["reason"] == reason.word
     assert said["error"] == (reason.error.value if reason.error else reason.word)
     challenge = fields.get("WWW-Authenticate", "")
-    assert bool(challenge) == (reason.status == 401 or (reason.status == 403 and reason.error is not None))
+    is_insufficient = reason.status == 403 and reason.error is not None
+    is_of_credentials = reason.word in ("multiple_credentials", "malformed_credentials")
+    assert bool(challenge) == (reason.status == 401 or is_insufficient or is_of_credentials)
     assert ("error=" in challenge) == bool(challenge and reason.error)
     assert int(fields["Content-Length"]) == len(body)
     assert fields["Cache-Control"] == "no-store"
+
+
+# RFC 9110, section 11.6.1, with what RFC 6750, section 3, leaves of it.
+PARAMETER = re.compile(r'([a-z_]+)="([^"]*)"')
+SCOPE = re.compile(r"[!#-\[\]-~]+(?: [!#-\[\]-~]+)*")
+TEXT = re.compile(r"[ !#-\[\]-~]+")
+
+
+CHALLENGED = [
+    *(each for each in Reason if each.error and each.status in (401, 403)),
+    Reason.MISSING_TOKEN,
+    Reason.MULTIPLE_CREDENTIALS,
+    Reason.MALFORMED_CREDENTIALS,
+]
+
+
+@pytest.mark.norm("6750-4", "6750-5", "6750-6", "6750-7")
+@pytest.mark.parametrize("detail", ["none", "reason", "full"])
+@pytest.mark.parametrize("reason", CHALLENGED, ids=lambda reason: reason.word)
+def test_every_challenge_is_one_of_bearer(reason: Reason, detail: str) -> None:
+    """RFC 6750, section 3: the scheme, a realm, no parameter twice, no character that ends one."""
+    error = GatewayError(reason, 'A "quoted" \\ text,\r\nof two lines: \u00e9.', received='"', scopes=("a:b", "c/d"))
+    fields, _ = refuse(error, detail=detail)
+    scheme, _, rest = fields["WWW-Authenticate"].partition(" ")
+    parameters = PARAMETER.findall(rest)
+    assert scheme == "Bearer"
+    assert rest == ", ".join(f'{name}="{value}"' for name, value in parameters)
+    values = dict(parameters)
+    assert len(values) == len(parameters)
+    assert values.keys() <= {"realm", "error", "error_description", "scope"}
+    assert values["realm"] == "api"
+    assert SCOPE.fullmatch(values["scope"])
+    assert all(TEXT.fullmatch(value) for value in values.values())
 
 
 @pytest.mark.parametrize(
@@ -57,6 +94,7 @@ def test_detail_is_what_the_file_says(detail: str, names: set[str]) -> None:
     assert ("error_description=" in fields["WWW-Authenticate"]) == (detail != "none")
 
 
+@pytest.mark.norm("6750-9")
 def test_a_challenge_lists_the_scopes_that_are_needed() -> None:
     """RFC 6750, section 3: who may not do this learns what would let them."""
     fields, _ = refuse(AccessRefused(Reason.INSUFFICIENT_SCOPE, "No.", scopes=("a", "b")))
