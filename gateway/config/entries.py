@@ -27,7 +27,7 @@ from gateway.config.names import (
     parse_typ,
 )
 from gateway.config.places import TokenFrom
-from gateway.config.scalars import Duration, Flag, OneOrMore, PositiveDuration, Text, Texts, WholeDuration
+from gateway.config.scalars import Flag, Leeway, OneOrMore, PositiveDuration, Text, Texts, WholeDuration
 from gateway.config.sections import JwksOptionsSection, Section, option
 from gateway.core.jwks import ALGORITHMS
 
@@ -91,7 +91,7 @@ class ProviderEntry(Section):
     required_claims: dict[str, ClaimValues] = option(
         "Claims that a token must have: a value, a list of values, or true for any.", default={}
     )
-    leeway: Duration = option("How far the clocks may be apart.", default="5s")
+    leeway: Leeway = option("How far the clocks may be apart, at most ten minutes.", default="5s")
     max_lifetime: PositiveDuration | None = option("The longest exp - iat that is accepted.", default=None)
     audience_claim: Text = option("The claim that names the audience.", default="aud")
     scope_claims: Texts = option("The claims that hold scopes.", default=("scope", "scp"))

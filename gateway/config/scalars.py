@@ -21,6 +21,8 @@ _OTHER_SIZE = re.compile(r"(?i)([1-9][0-9]{0,14}) ?([KMG])i?B?")
 _BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _FLAGS = {"true": True, "on": True, "yes": True, "1": True, "false": False, "off": False, "no": False, "0": False}
 
+MAX_LEEWAY_SECONDS = 600
+
 # More than any machine has cores: a slip here would start as many processes.
 MAX_WORKERS = 256
 
@@ -116,6 +118,14 @@ def parse_whole_duration(value: object) -> int:
     return int(seconds)
 
 
+def parse_leeway(value: object) -> float:
+    """Return the seconds by which clocks may be apart: RFC 9068, section 4, has "a few minutes" in mind."""
+    seconds = parse_duration(value)
+    if seconds > MAX_LEEWAY_SECONDS:
+        raise ValueError("longer than ten minutes: set the clocks instead, expired tokens would pass for so long")
+    return seconds
+
+
 def format_duration(seconds: float) -> str:
     """Return the shortest spelling of a duration."""
     for unit, length in (("h", 3600), ("m", 60), ("s", 1)):
@@ -201,6 +211,12 @@ Duration = Annotated[
     PlainValidator(parse_duration),
     PlainSerializer(format_duration),
     _schema("number", pattern=_DURATION_PATTERN, minimum=0),
+]
+Leeway = Annotated[
+    float,
+    PlainValidator(parse_leeway),
+    PlainSerializer(format_duration),
+    _schema("number", pattern=_DURATION_PATTERN, minimum=0, maximum=MAX_LEEWAY_SECONDS),
 ]
 PositiveDuration = Annotated[
     float,

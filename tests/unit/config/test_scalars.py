@@ -10,6 +10,7 @@ from gateway.config.scalars import (
     parse_count,
     parse_duration,
     parse_flag,
+    parse_leeway,
     parse_positive_duration,
     parse_size,
     parse_size_or_unlimited,
@@ -39,6 +40,16 @@ def test_no_duration(written: object) -> None:
     """Nothing else is taken for a duration, and above all not a number in another base."""
     with pytest.raises(ValueError, match=r"^expected a duration such as 30s, 5m, 1h or 250ms$"):
         parse_duration(written)
+
+
+@pytest.mark.norm("9068-7")
+@pytest.mark.parametrize(("written", "seconds"), [(0, 0), ("5s", 5), ("10m", 600), (600, 600)])
+def test_a_leeway_is_short(written: object, seconds: float) -> None:
+    """RFC 9068, section 4: a few minutes at most; an expired token would pass for as long."""
+    assert parse_leeway(written) == seconds
+    for longer in ("601s", "10m1ms", 600.5, "5h"):
+        with pytest.raises(ValueError, match="longer than ten minutes"):
+            parse_leeway(longer)
 
 
 def test_durations_end() -> None:
