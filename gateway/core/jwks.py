@@ -50,6 +50,13 @@ class _Unusable(Exception):
     """One key that cannot verify; the text says why."""
 
 
+class _Exposed(_Unusable):
+    """One key that whoever reads the set can sign with; the text says what it is."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}; whoever can read it can sign")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class VerificationKey:
     """One public key and the algorithms that it may verify: its ``alg``, else what its type and curve allow."""
@@ -61,11 +68,16 @@ class VerificationKey:
 
 @dataclass(frozen=True, slots=True)
 class SkippedKey:
-    """One key of a set that is not used: its place from 0, its ``kid`` if it has one, and why."""
+    """
+    One key of a set that is not used: its place from 0, its ``kid`` if it has one, and why.
+
+    ``is_exposed`` says that it is one to sign with, which is the issuer's secret and no reader's.
+    """
 
     index: int
     kid: str | None
     why: str
+    is_exposed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +164,8 @@ def build_key_set(parsed: object) -> KeySet:
             keys.append(_import_key(entry))
         except _Unusable as error:
             kid = entry.get("kid") if isinstance(entry, Mapping) else None
-            skipped.append(SkippedKey(index, kid[:MAX_KID_LENGTH] if isinstance(kid, str) else None, str(error)))
+            shown = kid[:MAX_KID_LENGTH] if isinstance(kid, str) else None
+            skipped.append(SkippedKey(index, shown, str(error), isinstance(error, _Exposed)))
     said = [(key.kid, sorted(key.algorithms), key.key.thumbprint()) for key in keys]
     return KeySet(tuple(keys), tuple(skipped), hashlib.sha256(repr((said, skipped)).encode()).digest())
 
@@ -189,9 +202,9 @@ def _import_key(entry: object) -> VerificationKey:
 def _check_purpose(entry: Mapping[str, Any]) -> None:
     """Refuse keys for other purposes and keys that must not be public (RFC 7517, sections 4.2, 4.3, 9.2)."""
     if entry.get("kty") == "oct":
-        raise _Unusable("a symmetric key; whoever can read it can sign")
+        raise _Exposed("a symmetric key")
     if any(member in entry for member in ("d", "p", "q", "dp", "dq", "qi", "oth", "k")):
-        raise _Unusable("a private key; whoever can read it can sign")
+        raise _Exposed("a private key")
     if "use" in entry and entry["use"] != "sig":
         raise _Unusable("use is not sig")
     operations = entry.get("key_ops")

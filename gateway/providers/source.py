@@ -282,7 +282,9 @@ class KeySource:
         self._say(logging.INFO, "keys_loaded", "loaded the keys of %s", keys=len(key_set.keys))
         if key_set.skipped:
             named = [describe_skipped(skipped) for skipped in key_set.skipped]
-            self._say(logging.WARNING, "keys_skipped", "some keys of %s cannot be used", skipped=named)
+            # RFC 7517, section 9.2: with a key to sign with in public, anyone makes tokens that other readers accept.
+            level = logging.ERROR if any(skipped.is_exposed for skipped in key_set.skipped) else logging.WARNING
+            self._say(level, "keys_skipped", "some keys of %s cannot be used", skipped=named)
 
     def _say(self, level: int, event: str, message: str, **fields: object) -> None:
         name = self.settings.provider

@@ -126,7 +126,7 @@ def test_reload_and_stop_go_as_described(tmp_path):
 def test_events_are_those_of_the_sources():
     """Every event that the gateway logs has its row, and no other."""
     named = {name for source in SOURCES for name in re.findall(r'"event": ?"([a-z_]+)"', source)}
-    said = {name for source in SOURCES for name in re.findall(r'_say\(\s*logging\.[A-Z]+,\s*"([a-z_]+)"', source)}
+    said = {name for source in SOURCES for name in re.findall(r'_say\(\s*[\w.]+,\s*"([a-z_]+)"', source)}
     rows = {list_code(row[0])[0] for row in list_rows(TEXT, "event", "when")}
     # The access line has its own table; a record that cannot be formatted is a defect, not an event.
     assert rows == (named | said) - {"request", "unformattable"}

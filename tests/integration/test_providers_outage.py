@@ -207,9 +207,10 @@ async def test_poisoned_answer_changes_nothing(answer: Answer, reason: str) -> N
         assert reason in (keyring.status()[0].last_error or "")
 
 
+@pytest.mark.norm("7517-1")
 @in_loop
 async def test_one_bad_key_does_not_harm_the_others() -> None:
-    """7517-1: a key that cannot be used is skipped and named; the good ones beside it work."""
+    """A key that cannot be used is skipped and named; the good ones beside it work."""
     clock = SteppedClock()
     keys = [make_key("a"), make_key("x", crv="P-999"), make_key("y") | {"x": "!!"}, None, make_key("b")]
     async with Issuer({"/jwks": publish(keys)}) as issuer, open_keyring(issuer, clock) as keyring:
@@ -262,12 +263,30 @@ async def test_a_line_for_each_change(lines: list[logging.LogRecord]) -> None:
         issuer.answers["/jwks"] = good
         await clock.run(60)
     assert list_events(lines) == ["keys_loaded", "keys_skipped", "keys_failed", "keys_recovered"]
+    assert [record.levelname for record in lines] == ["INFO", "WARNING", "WARNING", "INFO"]
     assert [record.__dict__["fields"] for record in lines] == [
         {"provider": "logto", "keys": 1},
         {"provider": "logto", "skipped": [r"key 1 ('no\n'): use is not sig"]},
         {"provider": "logto", "why": "keys: status 500"},
         {"provider": "logto"},
     ]
+
+
+@pytest.mark.norm("7517-5")
+@pytest.mark.parametrize(
+    "members", [{"d": "AQ"}, {"kty": "oct", "k": "c2VjcmV0"}, {"k": "AQ"}], ids=["private", "symmetric", "both"]
+)
+@in_loop
+async def test_a_published_secret_is_an_error(lines: list[logging.LogRecord], members: dict[str, str]) -> None:
+    """RFC 7517, section 9.2: whoever reads the set can sign with it, so it is not used and somebody should know."""
+    keys = [make_key("a"), make_key("b", **members)]
+    clock = SteppedClock()
+    async with Issuer({"/jwks": publish(keys)}) as issuer, open_keyring(issuer, clock) as keyring:
+        await clock.settle()
+        assert list_kids(keyring) == ["a"]
+    [record] = [record for record in lines if record.__dict__["event"] == "keys_skipped"]
+    assert record.levelname == "ERROR"
+    assert "whoever can read it can sign" in record.__dict__["fields"]["skipped"][0]
 
 
 @in_loop

@@ -19,7 +19,7 @@ from gateway.core.jwks import (
     parse_key_set,
 )
 from tests import signing
-from tests.signing import encode, make_key, make_key_set
+from tests.signing import decode, encode, make_key
 
 RSA = make_key("RS256").public
 EC = make_key("ES256").public
@@ -35,6 +35,7 @@ def to_base64(number):
     return encode(number.to_bytes((number.bit_length() + 7) // 8 or 1, "big"))
 
 
+@pytest.mark.norm("7517-3")
 @pytest.mark.parametrize(
     ("jwk", "algorithms"),
     [
@@ -75,7 +76,7 @@ def to_base64(number):
     ],
 )
 def test_a_key_serves_what_its_type_and_alg_allow(jwk, algorithms):
-    """RFC 8725, section 3.1; RFC 7517, section 4.4: ``alg`` narrows what the type and the curve allow (7517-3)."""
+    """RFC 8725, section 3.1; RFC 7517, section 4.4: ``alg`` narrows what the type and the curve allow."""
     key_set = build_key_set({"keys": [jwk]})
     assert key_set.skipped == ()
     assert key_set.keys[0].algorithms == algorithms
@@ -150,7 +151,33 @@ BAD_KEYS = {
 }
 
 
-@pytest.mark.parametrize(("jwk", "why"), BAD_KEYS.values(), ids=BAD_KEYS)
+# Of keys by the beginning of their names; the others are against 7517-1.
+NORMS = {
+    "use-": "7517-2",
+    "key-ops-": "7517-2",
+    "alg-of-another-": "7518-1",
+    "alg-hmac": "7518-1",
+    "crv-of-another-size": "7518-1",
+    "rsa-1024": "7518-1",
+    "rsa-2047": "7518-1",
+    "symmetric": "7517-5",
+    "private": "7517-5",
+    "rsa-with-secret": "7517-5",
+    "crv-ed448": "8037-1",
+    "off-the-curve": "8725-9",
+    "at-infinity": "8725-9",
+}
+
+
+def name_norm(name):
+    """Return the norm against which this key is."""
+    return next((norm for beginning, norm in NORMS.items() if name.startswith(beginning)), "7517-1")
+
+
+@pytest.mark.parametrize(
+    ("jwk", "why"),
+    [pytest.param(*case, id=name, marks=pytest.mark.norm(name_norm(name))) for name, case in BAD_KEYS.items()],
+)
 def test_a_bad_key_is_skipped_and_named_and_the_others_work(jwk, why):
     """RFC 7517, section 5: keys that are not understood are ignored; one bad key must not take the issuer down."""
     key_set = build_key_set({"keys": [EC, jwk, OKP]})
@@ -158,6 +185,7 @@ def test_a_bad_key_is_skipped_and_named_and_the_others_work(jwk, why):
     (skipped,) = key_set.skipped
     assert skipped.index == 1
     assert re.search(why, skipped.why)
+    assert skipped.is_exposed == ("can sign" in skipped.why)
 
 
 def test_a_skipped_key_is_named_by_its_kid_cut_short():
@@ -194,9 +222,10 @@ DOCUMENTS = {
 }
 
 
+@pytest.mark.norm("7519-3")
 @pytest.mark.parametrize("document", DOCUMENTS.values(), ids=DOCUMENTS)
 def test_what_is_no_key_set_is_refused_as_a_whole(document):
-    """RFC 7517, section 5: an object with an array ``keys``, which stands once (7519-3)."""
+    """RFC 7517, section 5: an object with an array ``keys``, which stands once."""
     with pytest.raises(KeySetError, match=r"not JSON|not a JWK Set"):
         parse_key_set(document)
 
@@ -210,8 +239,9 @@ def test_deep_members_are_data_or_refused(depth):
         pass
 
 
+@pytest.mark.norm("7519-3")
 def test_a_key_with_a_member_twice_is_skipped():
-    """Two readers could verify with two keys (7519-3); the other keys work."""
+    """Two readers could verify with two keys; the other keys work."""
     twice = json.dumps(EC)[:-1] + ', "kid": "other"}'
     key_set = parse_key_set(f'{{"keys": [{twice}, {json.dumps(OKP)}]}}')
     assert [key.algorithms for key in key_set.keys] == [{"EdDSA"}]
@@ -256,8 +286,9 @@ def test_generations_differ_where_keys_differ(keys):
     assert build_key_set({"keys": keys}).generation != build_key_set({"keys": [EC, OKP]}).generation
 
 
+@pytest.mark.norm("7517-2", "7517-4")
 def test_candidates_have_the_kid_and_the_algorithm():
-    """RFC 7515, section 4.1.4: several keys may share a ``kid``; it is compared by code point (7517-2, 7517-4)."""
+    """RFC 7515, section 4.1.4: several keys may share a ``kid``; it is compared by code point."""
     key_set = build_key_set(
         {"keys": [{**RSA, "kid": "a"}, {**EC, "kid": "a"}, {**OKP, "kid": "A"}, without(EC, "kid")]}
     )
@@ -270,18 +301,40 @@ def test_candidates_have_the_kid_and_the_algorithm():
     assert not key_set.has_kid("b")
 
 
-def test_a_token_without_kid_tries_few_keys():
-    """Each try costs a verification, and whoever asks pays nothing."""
-    keys = make_key_set(*(make_key("ES256", f"key-{number}") for number in range(6)))
-    assert len(keys.select_candidates("ES256", None)) == MAX_CANDIDATES == 4
+@pytest.mark.norm("7517-4")
+@pytest.mark.parametrize("kid", [None, "same"])
+def test_a_token_tries_few_keys(kid):
+    """Each try costs a verification, and whoever asks pays nothing: four of the first, with one name or without any."""
+    keys = [{**make_key("ES256", f"key-{number}").public, "kid": "same"} for number in range(6)]
+    key_set = build_key_set({"keys": [RSA, *keys]})
+    assert key_set.select_candidates("ES256", kid) == key_set.keys[1:5]
+    assert MAX_CANDIDATES == 4
 
 
+@pytest.mark.norm("7519-8")
+def test_a_kid_is_not_normalized():
+    """Two spellings of one character are two names."""
+    key_set = build_key_set({"keys": [{**EC, "kid": "caf\u00e9"}]})
+    assert key_set.select_candidates("ES256", "caf\u00e9")
+    assert not key_set.select_candidates("ES256", "cafe\u0301")
+
+
+@pytest.mark.norm("8725-9")
+@pytest.mark.parametrize("removed", ["y", "d"], ids=["alone", "beside-y"])
+@pytest.mark.parametrize("sign", [b"\x02", b"\x03"])
+def test_a_point_is_not_compressed(sign, removed):
+    """RFC 7518, section 6.2.1: each coordinate has its octets; one of them and a sign is no key."""
+    assert build_key_set({"keys": [{**without(EC, removed), "x": encode(sign + decode(EC["x"]))}]}).keys == ()
+
+
+@pytest.mark.norm("8037-1")
 def test_algorithms_have_one_name():
     """RFC 9864 names the curve, RFC 8037 does not; with one curve the two are one."""
     assert normalize_algorithm("Ed25519") == "EdDSA"
     assert [normalize_algorithm(name) for name in ("RS256", "EDDSA", "none")] == ["RS256", "EDDSA", "none"]
 
 
+@pytest.mark.norm("7518-1")
 def test_no_symmetric_algorithm_is_known():
     """Whoever can verify with one can sign with it; RFC 8725, section 3.1."""
     assert set(signing.ALGORITHMS) == ALGORITHMS
