@@ -14,7 +14,7 @@ NODE_PACKAGES := tests/e2e/node_modules/.package-lock.json
 CORE_COVERAGE := --data-file=.coverage.core
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench image image-test lock clean node-packages
+.PHONY: help demo test check conformance bench image image-test lock clean node-packages
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ check: $(PROJECT) ## Lint, types, import contracts, and the core's tests with al
 
 test: check node-packages ## All that must pass before a change lands
 	$(BIN)/python -m pytest --ignore=tests/unit --ignore=tests/vectors
+
+conformance: $(PROJECT) ## Run the tests of the standards and write docs/conformance.md from them
+	$(BIN)/python -m tests.conformance
 
 bench: $(PROJECT) ## Measure against Envoy, HAProxy, Fastify and FastAPI, in bench/results (BENCH_FLAGS="--rounds 1 --seconds 1")
 	@$(BIN)/python -m bench $(BENCH_FLAGS)
