@@ -20,7 +20,7 @@ from typing import Literal
 # bucket, the one above all bounds last, and then the sum.
 Snapshot = dict[str, list[tuple[tuple[str, ...], tuple[float, ...]]]]
 
-Decision = Literal["allow", "deny", "error"]
+Decision = Literal["allow", "deny", "error", "would_deny"]
 # The provider's name in the file, None where no token was looked at or no provider's issuer fits; the decision, None
 # where the client left before, "error" for one that could not be made, as without keys; the word of a ``Reason``.
 Outcome = tuple[str | None, Decision | None, str | None]

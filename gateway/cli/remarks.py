@@ -13,9 +13,17 @@ from gateway.core.jwt import Token
 
 def list_remarks(explanation: Explanation) -> tuple[str, ...]:
     """Return what the owner of the file or of the issuer should look at."""
+    observing = tuple(_find_observing(explanation))
     if explanation.token is None:
-        return ()
-    return (*_find_milliseconds(explanation.token), *_find_id_token(explanation, explanation.token))
+        return observing
+    return (*observing, *_find_milliseconds(explanation.token), *_find_id_token(explanation, explanation.token))
+
+
+def _find_observing(explanation: Explanation) -> Iterator[str]:
+    """What is said below is what enforcing would do."""
+    route = explanation.match.route if explanation.match is not None else None
+    if explanation.situation.policy.is_observed or (route is not None and route.is_observed):
+        yield "mode: observe lets a request pass that is refused below, and writes the reason down."
 
 
 def _find_milliseconds(token: Token) -> Iterator[str]:

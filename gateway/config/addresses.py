@@ -111,6 +111,21 @@ def split_http_url(text: str) -> SplitResult:
     return parts
 
 
+def parse_resource(value: object) -> str:
+    """
+    Return the identifier of a protected resource (RFC 9728, section 1.2): https, and on this machine http too.
+
+    It is compared to the last character, so it stays as it was written.
+    """
+    text = parse_http_url(value)
+    parts = split_http_url(text)
+    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+        raise ValueError("a resource is an https URL; http is for this machine only")
+    if parts.username is not None or not set(text).isdisjoint('"\\'):
+        raise ValueError("a resource has no user name, quotes or backslashes")
+    return text
+
+
 def parse_upstream(value: object) -> str:
     """Return the text of an upstream's address, once it is known to be one."""
     text = parse_text(value)

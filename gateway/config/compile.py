@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import starmap
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -30,7 +31,9 @@ from gateway.core.claims import ClaimRequirement
 from gateway.core.identity import IdentitySettings
 from gateway.core.jwks import normalize_algorithm
 from gateway.core.jwt import normalize_typ
+from gateway.core.mcp import ToolRule
 from gateway.core.policy import Forwarding, Policy
+from gateway.core.resource import Resource, build_resource
 from gateway.core.routes import Access, Requirement, Route, RouteTable, parse_path_pattern
 from gateway.core.step_up import StepUp
 from gateway.core.tokens import Provider, normalize_issuer
@@ -64,6 +67,9 @@ def compile_config(file: GatewayFile, folder: Path, digest: str, lists: Mapping[
         realm=file.realm,
         allowed_origins=frozenset(origin.encode("ascii") for origin in file.allowed_origins or ()),
         organizations=compile_organizations(file.organizations, folder, lists),
+        resource=_compile_resource(file.resource),
+        passes_preflights=file.cors_preflight,
+        is_observed=file.mode == "observe",
     )
     return Settings(
         policy,
@@ -208,6 +214,9 @@ def compile_route(entry: RouteEntry) -> Route:
         ),
         providers=None if entry.providers is None else frozenset(entry.providers),
         step_up=_compile_step_up(entry),
+        resource=_compile_resource(entry.resource),
+        tools=None if entry.mcp is None else tuple(starmap(ToolRule, entry.mcp.tools.items())),
+        is_observed=entry.mode == "observe",
     )
 
 
@@ -215,6 +224,10 @@ def _compile_step_up(entry: RouteEntry) -> StepUp | None:
     if entry.max_age is None and entry.acr_values is None:
         return None
     return StepUp(entry.max_age, entry.acr_values or ())
+
+
+def _compile_resource(identifier: str | None) -> Resource | None:
+    return None if identifier is None else build_resource(identifier)
 
 
 def compile_identity(section: IdentitySection) -> IdentitySettings:

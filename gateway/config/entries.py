@@ -15,7 +15,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from gateway.config.addresses import parse_domain, parse_issuer
+from gateway.config.addresses import parse_domain, parse_issuer, parse_resource
 from gateway.config.claims import parse_audience, parse_claim_values, parse_path, parse_requirement
 from gateway.config.keys import parse_jwks
 from gateway.config.names import (
@@ -24,6 +24,7 @@ from gateway.config.names import (
     parse_method,
     parse_provider_name,
     parse_scope,
+    parse_tool,
     parse_typ,
 )
 from gateway.config.places import TokenFrom
@@ -152,6 +153,17 @@ AnyProvider = Annotated[
 _Scopes = Annotated[tuple[Annotated[str, PlainValidator(parse_scope), _STRING], ...], OneOrMore()]
 
 
+ToolPattern = Annotated[str, PlainValidator(parse_tool), _STRING]
+
+
+class McpSection(Section):
+    """An MCP server behind a route."""
+
+    tools: dict[
+        ToolPattern, Annotated[tuple[Annotated[str, PlainValidator(parse_scope), _STRING], ...], OneOrMore()]
+    ] = Field(description="Scopes that a call of a tool needs, by its name with * for any text; the first fits.")
+
+
 class RouteEntry(Section):
     """One rule: which requests, and what they need."""
 
@@ -173,4 +185,11 @@ class RouteEntry(Section):
     max_age: WholeDuration | None = option("The longest time since the user signed in (auth_time).", default=None)
     acr_values: Annotated[tuple[Annotated[str, PlainValidator(parse_acr_value), _STRING], ...], OneOrMore()] | None = (
         option("Ways of signing in (acr) that are strong enough; the token must have one.", default=None)
+    )
+    resource: Annotated[str, PlainValidator(parse_resource), _STRING] | None = option(
+        "Who the callers of this route ask for a token for (RFC 9728); default: the top level's.", default=None
+    )
+    mcp: McpSection | None = option("An MCP server, and the scopes that its tools need.", default=None)
+    mode: Literal["enforce", "observe"] = option(
+        "observe lets pass what would be refused, and writes it down.", default="enforce"
     )

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from gateway.config.addresses import build_listen, build_upstream, is_ip, is_loopback
+from gateway.config.lint_oauth import lint_oauth
 from gateway.config.lint_places import lint_places
 from gateway.config.lint_providers import lint_providers
 from gateway.config.lint_routes import lint_routes
@@ -30,6 +31,7 @@ def lint(sound: Sound) -> Iterator[Finding]:
     yield from lint_routes(sound)
     if sound.organizations is not None and sound.organizations.check is not None:
         yield from _lint_check(sound.organizations.check.url)
+    yield from lint_oauth(sound)
     if sound.identity is not None:
         yield from _lint_identity(sound.identity)
     listen = build_listen(sound.listen) if sound.listen else None

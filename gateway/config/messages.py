@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from gateway.config.entries import CUSTOM_JWT, OIDC, CustomJwtEntry, OidcEntry, RouteEntry
+from gateway.config.entries import CUSTOM_JWT, OIDC, CustomJwtEntry, McpSection, OidcEntry, RouteEntry
 from gateway.config.models import GatewayFile
 from gateway.config.organizations import OrganizationCheckSection, OrganizationsSection
 from gateway.config.problems import Finding, Path, format_path
@@ -33,6 +33,7 @@ _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     ("providers", CUSTOM_JWT, "jwks_options"): JwksOptionsSection,
     ("providers", OIDC, "jwks_options"): JwksOptionsSection,
     ("routes",): RouteEntry,
+    ("routes", "mcp"): McpSection,
     ("organizations",): OrganizationsSection,
     ("organizations", "check"): OrganizationCheckSection,
     ("identity",): IdentitySection,

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema
 
-from gateway.config.addresses import parse_listen, parse_network
+from gateway.config.addresses import parse_listen, parse_network, parse_resource
 from gateway.config.entries import AnyProvider, RouteEntry
 from gateway.config.names import parse_realm
 from gateway.config.organizations import OrganizationsSection
@@ -25,6 +25,7 @@ from gateway.config.sections import (
 )
 
 _STRING = WithJsonSchema({"type": "string"})
+Resource = Annotated[str, PlainValidator(parse_resource), _STRING]
 Listen = Annotated[str, PlainValidator(parse_listen), _STRING]
 
 
@@ -75,6 +76,13 @@ class GatewayFile(Section):
     )
     realm: Annotated[str, PlainValidator(parse_realm), _STRING] = option(
         "The realm of challenges.", default="auth-gateway"
+    )
+    resource: Resource | None = option(
+        "Our URL as clients know it; where to get a token for it is then published (RFC 9728).", default=None
+    )
+    cors_preflight: Flag = option("Pass the preflights of browsers on without a token.", default=False)
+    mode: Literal["enforce", "observe"] = option(
+        "observe lets pass what would be refused, and writes it down.", default="enforce"
     )
     limits: LimitsSection = option("How much of anything is taken.", default=LimitsSection())
     timeouts: TimeoutsSection = option("How long anything may take.", default=TimeoutsSection())

@@ -79,6 +79,14 @@ def parse_acr_value(value: object) -> str:
     return text
 
 
+def parse_tool(value: object) -> str:
+    """Return a pattern of names of tools, in which ``*`` is any text."""
+    text = parse_text(value)
+    if not text.isprintable():
+        raise ValueError("not the name of a tool: it has a control character")
+    return text
+
+
 def parse_method(value: object) -> str:
     """Return one method; methods are case-sensitive (RFC 9110, section 9.1)."""
     text = parse_text(value)

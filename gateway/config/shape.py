@@ -75,7 +75,11 @@ def _check_profile(provider: dict[str, Any], path: Path) -> Iterator[Finding]:
 
 
 def _check_public(route: dict[str, Any], path: Path) -> Iterator[Finding]:
-    if route.get("access") != "public":
+    access = route.get("access", "required")
+    if access != "required" and "mcp" in route:
+        message = f"{format_path(path)}.mcp: whoever has no token has no scope for a tool: write access: required"
+        yield Finding((*path, "mcp"), message, is_key=True)
+    if access != "public":
         return
     for key in ("scopes", "any_scope", "require", "providers", "max_age", "acr_values"):
         if key in route:

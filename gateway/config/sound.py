@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from gateway.config.entries import AnyEntry, AnyProvider, RouteEntry
-from gateway.config.models import GatewayFile, Listen, Upstream
+from gateway.config.models import GatewayFile, Listen, Resource, Upstream
 from gateway.config.organizations import OrganizationsSection
 from gateway.config.places import Origins
 from gateway.config.problems import Path
@@ -23,6 +23,7 @@ _ORGANIZATIONS = TypeAdapter(OrganizationsSection)
 _UPSTREAM: TypeAdapter[UpstreamSection] = TypeAdapter(Upstream)
 _LISTEN: TypeAdapter[str] = TypeAdapter(Listen)
 _ORIGINS: TypeAdapter[tuple[str, ...]] = TypeAdapter(Origins)
+_RESOURCE: TypeAdapter[str] = TypeAdapter(Resource)
 _LISTEN_DEFAULTS = {key: GatewayFile.model_fields[key].default for key in ("listen", "admin")}
 # Paths of an entry, such as ("routes", 0), are so long.
 _ENTRY_DEPTH = 2
@@ -47,6 +48,8 @@ class Sound:
     keeps_encoded_slashes: bool
     has_all_providers: bool
     allowed_origins: tuple[str, ...] | None
+    resource: str | None = None
+    is_observed: bool = False
     partial: frozenset[Path] = frozenset()
 
     @classmethod
@@ -63,6 +66,8 @@ class Sound:
             file.encoded_slashes == "keep",
             has_all_providers=True,
             allowed_origins=file.allowed_origins or (),
+            resource=file.resource,
+            is_observed=file.mode == "observe",
         )
 
 
@@ -82,6 +87,8 @@ def select_sound(data: Mapping[str, Any], broken: Collection[Path]) -> Sound:
         data.get("encoded_slashes") == "keep",
         has_all_providers=len(providers) == _count(data) and not any(path[0] == "providers" for path in partial),
         allowed_origins=_select(data, "allowed_origins", broken, _ORIGINS, ()),
+        resource=_select(data, "resource", broken, _RESOURCE, None),
+        is_observed=data.get("mode") == "observe",
         partial=partial,
     )
 

@@ -77,9 +77,9 @@ def _malformed() -> RequestRefused:
     )
 
 
-def build_challenge(error: GatewayError, realm: str, *, with_description: bool) -> str:
+def build_challenge(error: GatewayError, realm: str, *, with_description: bool, metadata_url: str | None = None) -> str:
     """
-    Return the value of ``WWW-Authenticate`` for a refusal (RFC 6750, section 3).
+    Return the value of ``WWW-Authenticate`` for a refusal (RFC 6750, section 3; RFC 9728, section 5.1).
 
     A request without credentials gets a challenge without an error code (section 3.1).
     """
@@ -95,4 +95,6 @@ def build_challenge(error: GatewayError, realm: str, *, with_description: bool) 
         parameters.append(("max_age", str(error.max_age_seconds)))
     if error.acr_values:
         parameters.append(("acr_values", " ".join(error.acr_values)))
+    if metadata_url is not None:
+        parameters.append(("resource_metadata", metadata_url))
     return "Bearer " + ", ".join(f'{name}="{value}"' for name, value in parameters)

@@ -18,9 +18,11 @@ from gateway.core.fields import Field, FieldSet, build_lines, split_lines
 from gateway.core.identity import build_identity, build_identity_fields
 from gateway.core.jwks import KeySet
 from gateway.core.jwt import Token, parse_token
+from gateway.core.mcp import find_tool_scopes
 from gateway.core.organizations import NeedStanding, Standing, Standings, check_standing
-from gateway.core.places import Credentials, PlaceKind, TokenPlace, check_origin, find_credentials
+from gateway.core.places import Credentials, PlaceKind, TokenPlace, check_origin, check_page, find_credentials
 from gateway.core.policy import Policy
+from gateway.core.preflight import find_preflight_method
 from gateway.core.proofs import Proof, ProofCache, name_token
 from gateway.core.routes import NO_RULE, Access, Match, authorize
 from gateway.core.target import cut_parameters, get_path, parse_target, split_segments
@@ -124,7 +126,7 @@ def decide(
         proof = proofs.find(name)
         # Proven by this very set of keys: a key that has left it takes along what it proved.
         if proof is not None and proof.keys is keys.get(proof.verified.provider.name) and stands(proof.verified, now):
-            need = _authorize(proof.verified, match, policy, now, standings)
+            need = _authorize(proof.verified, match, policy, now, standings, head)
             return need or _new_tuple(Allow, (target, match, proof.lines, proof.verified))
     text = extract_bearer_token(authorization)
     if text is None:
@@ -135,7 +137,7 @@ def decide(
     if isinstance(outcome, NeedKeys):
         return outcome
     verified, proven_by = outcome
-    need = _authorize(verified, match, policy, now, standings)
+    need = _authorize(verified, match, policy, now, standings, head)
     lines = _build_identity_lines(verified, policy)
     if proofs is not None and proven_by is not None and name and peeked == text.encode("ascii"):
         proofs.keep(name, Proof(forget_text(verified), proven_by, lines))
@@ -151,14 +153,19 @@ def _find_credentials(head: RequestHead, policy: Policy) -> Credentials:
 
 
 def _authorize(
-    verified: VerifiedToken, match: Match, policy: Policy, now: float, standings: Standings
+    verified: VerifiedToken, match: Match, policy: Policy, now: float, standings: Standings, head: RequestHead
 ) -> NeedStanding | None:
     """Check what the route and the file want of a caller; return the wish for what only a service knows."""
     organizations = policy.organizations
     if match.route is None and organizations is None:
         return None
+    route = match.route or NO_RULE
     try:
-        authorize(verified, match.route or NO_RULE, match.captures, now, organizations)
+        tool_scopes: tuple[str, ...] = ()
+        if route.tools is not None:
+            check_page(head.fields, policy.allowed_origins)
+            tool_scopes = find_tool_scopes(head.method, head.fields, route.tools)
+        authorize(verified, route, match.captures, now, organizations, tool_scopes)
         if organizations is None:
             return None
         # At last: nobody else is asked about a caller who is refused anyway.
@@ -210,17 +217,26 @@ def match_route(head: RequestHead, policy: Policy) -> tuple[str, Match]:
     if len(hosts) > 1:
         raise RequestRefused(Reason.MALFORMED_REQUEST, "The request has more than one Host field.")
     target = parse_target(method, head.target, hosts)
+    if method == "OPTIONS" and policy.passes_preflights:
+        wanted = find_preflight_method(head.fields)
+        if wanted is not None and wanted not in REFUSED_METHODS and target != "*":
+            # It asks whether another request may come, so it falls under the rule of that one; nobody calls yet.
+            return target, _match_path(target, wanted, policy)._replace(access=Access.PUBLIC)
+    return target, _match_path(target, method, policy)
+
+
+def _match_path(target: str, method: str, policy: Policy) -> Match:
     # Where the path decides nothing, no path is ambiguous; "OPTIONS *" is about the server.
     if not policy.has_decisive_path:
-        return target, policy.routes.default
+        return policy.routes.default
     if target == "*":
-        return target, policy.routes.match(method, ())
+        return policy.routes.match(method, ())
     path = get_path(target)
     segments = split_segments(path, keep_encoded_slashes=policy.keeps_encoded_slashes)
     # "%3" begins an encoded semicolon.
     if (";" in path or "%3" in path) and not policy.routes.is_same(segments, cut_parameters(segments)):
         raise RequestRefused(Reason.AMBIGUOUS_PATH, "The path falls under another rule without its parameters.")
-    return target, policy.routes.match(method, segments)
+    return policy.routes.match(method, segments)
 
 
 def _build_refused_method(method: str) -> RouteRefused:

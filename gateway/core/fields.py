@@ -69,15 +69,24 @@ class FieldSet:
     x_request_id: tuple[bytes, ...] = ()
 
     def __init__(self, pairs: Fields = ()) -> None:
-        self.pairs = pairs
+        self._pairs = pairs
         for name, value in pairs:
             attribute = INDEXED.get(name.lower())
             if attribute is not None:
                 setattr(self, attribute, (*getattr(self, attribute), value))
 
+    @property
+    def pairs(self) -> Fields:
+        """All fields, in order."""
+        return self._pairs
+
     def values(self, name: bytes) -> list[bytes]:
         """Return the values of all fields of that (lower-case) name, in order."""
         return select_values(self.pairs, name)
+
+    def count_folded(self, name: bytes) -> int:
+        """Return how many fields have that (folded) name in whatever spelling."""
+        return sum(fold_name(key) == name for key, _ in self.pairs)
 
 
 # The attribute of each name that has one.

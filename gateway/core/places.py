@@ -111,6 +111,25 @@ _READERS: Mapping[PlaceKind, Callable[[str, str, FieldSet], bytes | None]] = {
 }
 
 
+def check_page(fields: FieldSet, allowed: Collection[bytes]) -> None:
+    """
+    Refuse what a page of an origin that is none of ``allowed`` sends; who is no page sends no ``Origin``.
+
+    An MCP server must look at it, or a page could reach one on the user's own machine by a name that it rebinds.
+
+    Raises:
+        RequestRefused: ``origin_denied``.
+    """
+    origins = fields.values(b"origin")
+    if origins and (len(origins) != 1 or origins[0] not in allowed):
+        raise RequestRefused(
+            Reason.ORIGIN_DENIED,
+            "A page of this origin may not call the tools of this path.",
+            received=b", ".join(origins).decode("latin-1"),
+            expected=sorted(origin.decode("ascii") for origin in allowed),
+        )
+
+
 def check_origin(method: str, fields: FieldSet, allowed: Collection[bytes]) -> None:
     """
     Refuse what another site may have made a browser do in its user's name, which sends the cookie along.

@@ -7,7 +7,7 @@ A request keeps the policy that it began with.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network, IPv6Network
 from types import MappingProxyType
 
@@ -16,10 +16,13 @@ from gateway.core.identity import IdentitySettings, build_identity_fields
 from gateway.core.jwt import MAX_TOKEN_LENGTH
 from gateway.core.organizations import OrganizationRules
 from gateway.core.places import AUTHORIZATION, TokenPlace
-from gateway.core.routes import RouteTable
+from gateway.core.resource import Resource, build_metadata
+from gateway.core.routes import Access, RouteTable
 from gateway.core.tokens import Provider, normalize_issuer
 
 Network = IPv4Network | IPv6Network
+
+_NO_RULES = RouteTable((), Access.OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +63,20 @@ class Policy:
     # Where the providers' tokens may stand, or None where that is the Authorization field alone.
     token_places: tuple[TokenPlace, ...] | None = field(init=False, repr=False, compare=False)
     organizations: OrganizationRules | None = None
+    # Who we are to OAuth clients, where no route says otherwise.
+    resource: Resource | None = None
+    # Whether browsers may ask, without a token, what another origin may send.
+    passes_preflights: bool = False
+    # Whether refusals are only written down.
+    is_observed: bool = False
     # Whether the path decides anything: which rule applies, or, below a base path, what is reached. Dot segments would
     # lead out of it.
     has_decisive_path: bool = field(init=False, repr=False, compare=False)
     anonymous_lines: bytes = field(init=False, repr=False, compare=False)
+    # The same policy with no rule on any path, for what is only observed: who calls is told, and may be nobody.
+    unguarded: Policy = field(init=False, repr=False, compare=False)
+    # Metadata of resources, by request-target.
+    documents: Mapping[str, bytes] = field(init=False, repr=False, compare=False)
     _by_issuer: Mapping[str, tuple[Provider, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -76,12 +89,32 @@ class Policy:
         places = tuple(dict.fromkeys(place for provider in self.providers for place in provider.token_places))
         object.__setattr__(self, "token_places", None if places in ((), (AUTHORIZATION,)) else places)
         object.__setattr__(self, "has_decisive_path", bool(self.routes or self.forwarding.base_path))
+        observes = self.is_observed or any(route.is_observed for route in self.routes)
+        unguarded = replace(self, routes=_NO_RULES, organizations=None, is_observed=False) if observes else self
+        object.__setattr__(self, "unguarded", unguarded)
+        object.__setattr__(self, "documents", MappingProxyType(self._build_documents()))
         object.__setattr__(self, "anonymous_lines", build_lines(build_identity_fields(None, self.identity)))
 
     @property
     def passes_authorization(self) -> bool:
         """Whether the Authorization field goes on: one that nobody looks at must not, beside a token that was."""
         return self.forwarding.forward_token and (self.token_places is None or AUTHORIZATION in self.token_places)
+
+    def _build_documents(self) -> dict[str, bytes]:
+        resources = dict.fromkeys(
+            resource for resource in (self.resource, *(route.resource for route in self.routes)) if resource is not None
+        )
+        return {resource.metadata_target: self._build_document(resource) for resource in resources}
+
+    def _build_document(self, resource: Resource) -> bytes:
+        routes = [route for route in self.routes if (route.resource or self.resource) == resource]
+        takes_all = resource == self.resource or any(route.providers is None for route in routes)
+        taken = {name for route in routes for name in route.providers or ()}
+        return build_metadata(
+            resource,
+            (issuer for each in self.providers if takes_all or each.name in taken for issuer in each.issuers),
+            (scope for route in routes for scope in (*route.scopes, *route.any_scope)),
+        )
 
     def select_providers(self, issuer: str) -> tuple[Provider, ...]:
         """Return the providers whose tokens this issuer signs, in file order."""

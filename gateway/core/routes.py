@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple
@@ -17,7 +17,9 @@ from typing import Any, NamedTuple
 from gateway.core.claims import is_claim_met
 from gateway.core.errors import AccessRefused, Reason, RouteRefused
 from gateway.core.identity import find_member
+from gateway.core.mcp import ToolRule
 from gateway.core.organizations import OrganizationRules, check_lists
+from gateway.core.resource import Resource
 from gateway.core.step_up import StepUp, check_step_up
 from gateway.core.tokens import VerifiedToken
 
@@ -105,7 +107,11 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One rule of the file. ``methods`` None stands for all; ``providers`` None for every provider."""
+    """
+    One rule of the file.
+
+    ``methods`` None stands for all, ``providers`` None for every provider, ``resource`` None for the gateway's own.
+    """
 
     pattern: PathPattern
     methods: frozenset[str] | None = None
@@ -114,7 +120,12 @@ class Route:
     any_scope: tuple[str, ...] = ()
     requirements: tuple[Requirement, ...] = ()
     providers: frozenset[str] | None = None
+    resource: Resource | None = None
+    # What each tool of an MCP server behind the route needs; None for a route that is about paths alone.
+    tools: tuple[ToolRule, ...] | None = None
     step_up: StepUp | None = None
+    # Whether what it demands is only observed.
+    is_observed: bool = False
 
 
 # What holds where no rule of the file does: nothing but what is asked of everyone.
@@ -198,6 +209,10 @@ class RouteTable:
         self._tree = _PathTree(group[0].pattern for group in self._groups)
         self.default = Match(None, default_access, {})
 
+    def __iter__(self) -> Iterator[Route]:
+        """Return all rules."""
+        return (route for group in self._groups for route in group)
+
     def __bool__(self) -> bool:
         """Return whether the path decides anything."""
         return bool(self._groups) or self.default.access is Access.DENY
@@ -245,11 +260,12 @@ def authorize(
     captures: Mapping[str, str],
     now: float,
     organizations: OrganizationRules | None = None,
+    tool_scopes: tuple[str, ...] = (),
 ) -> None:
     """
     Check that the caller may use a route (RFC 6750, section 3.1: 403 and the scopes that are needed).
 
-    ``now`` is in seconds since the epoch.
+    ``now`` is in seconds since the epoch; ``tool_scopes`` are those that the called tool needs beyond the route's.
 
     Raises:
         AccessRefused: ``provider_not_allowed``, ``stale_authentication``, ``weak_authentication``,
@@ -265,7 +281,7 @@ def authorize(
     if route.step_up is not None:
         leeway_seconds = verified.provider.leeway_seconds
         check_step_up(verified.token.claims, route.step_up, leeway_seconds=leeway_seconds, now=now)
-    _check_scopes(route, verified.scopes)
+    _check_scopes(route, verified.scopes, tool_scopes)
     # Whose resource this is comes first: who has no business here learns nothing more.
     for requirement in route.requirements:
         if requirement.claim == _ORGANIZATION:
@@ -277,18 +293,19 @@ def authorize(
             _check_requirement(requirement, verified, captures)
 
 
-def _check_scopes(route: Route, scopes: tuple[str, ...]) -> None:
-    has_all = all(scope in scopes for scope in route.scopes)
+def _check_scopes(route: Route, scopes: tuple[str, ...], tool_scopes: tuple[str, ...]) -> None:
+    all_needed = (*route.scopes, *tool_scopes) if tool_scopes else route.scopes
+    has_all = all(scope in scopes for scope in all_needed)
     has_any = not route.any_scope or any(scope in scopes for scope in route.any_scope)
     if has_all and has_any:
         return
     # Of alternatives the first is asked for: a challenge names scopes that all together suffice.
-    needed = route.scopes if has_any else (*route.scopes, route.any_scope[0])
+    needed = all_needed if has_any else (*all_needed, route.any_scope[0])
     raise AccessRefused(
         Reason.INSUFFICIENT_SCOPE,
         "The token lacks the scope needed here.",
         received=scopes,
-        expected=(*route.scopes, *route.any_scope),
+        expected=(*all_needed, *route.any_scope),
         scopes=needed,
     )
 

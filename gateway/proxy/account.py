@@ -43,7 +43,7 @@ class Accounts:
 
 def describe_outcome(visit: Visit) -> Outcome:
     """Return the provider that decided, the decision, and the reason; None of each where there is none."""
-    allow, error = visit.allow, visit.error
+    allow, error = visit.allow, visit.error or visit.observed
     provider = allow.verified.provider.name if allow is not None and allow.verified is not None else None
     decision: Decision | None = "allow" if allow is not None else None
     if error is None:
@@ -51,12 +51,14 @@ def describe_outcome(visit: Visit) -> Outcome:
     named = error.context.get("provider")
     if not isinstance(error, UpstreamFailed):
         decision = "error" if isinstance(error, Unavailable) else "deny"
+        if visit.error is None:
+            decision = "would_deny"
     return named if isinstance(named, str) else provider, decision, error.reason.word
 
 
 def build_record(visit: Visit) -> AccessRecord:
     """Return what the log has to say of a request, but for its times."""
-    fields, error = visit.fields, visit.error
+    fields, error = visit.fields, visit.error or visit.observed
     provider, decision, reason = describe_outcome(visit)
     record = AccessRecord(
         visit.request_id.decode("ascii"),

@@ -16,15 +16,39 @@ from aiohttp import web
 from gateway.core.credentials import build_challenge
 from gateway.core.errors import GatewayError, Reason
 from gateway.core.policy import Policy
+from gateway.core.resource import Resource
 
+# Nothing of a refusal is a secret from the page that asked, and nothing of metadata from anybody (Fetch, section 3.3).
+_FOR_ANY_ORIGIN = (
+    "Access-Control-Allow-Origin: *",
+    "Access-Control-Expose-Headers: WWW-Authenticate, Retry-After, X-Request-ID",
+)
+_PREFLIGHT = (
+    "Access-Control-Allow-Methods: GET, HEAD",
+    "Access-Control-Allow-Headers: *",
+    "Access-Control-Max-Age: 86400",
+)
+_DOCUMENT_METHODS = {"GET": HTTPStatus.OK, "HEAD": HTTPStatus.OK, "OPTIONS": HTTPStatus.NO_CONTENT}
+_DOCUMENT_SECONDS = 3600
 # RFC 6750, section 3: who shows no token that lets them in is asked for one, though what they show is no token at all.
 _CREDENTIALS_REFUSED = frozenset({Reason.MULTIPLE_CREDENTIALS, Reason.MALFORMED_CREDENTIALS})
 
 
 def build_refusal(
-    error: GatewayError, policy: Policy, *, request_id: str, is_head: bool, keep_alive: bool
+    error: GatewayError,
+    policy: Policy,
+    *,
+    request_id: str,
+    is_head: bool,
+    keep_alive: bool,
+    resource: Resource | None = None,
+    is_cross_origin: bool = False,
 ) -> tuple[bytes, bytes]:
-    """Return the answer to a refused request: its head, and its body, which is empty for HEAD."""
+    """
+    Return the answer to a refused request: its head, and its body, which is empty for HEAD.
+
+    A challenge names the metadata of the ``resource``. ``is_cross_origin`` lets a script of any origin read it all.
+    """
     status = HTTPStatus(error.reason.status)
     body = (
         json.dumps(_build_body(error, policy, request_id), separators=(",", ":"), default=str).encode("ascii") + b"\n"
@@ -39,8 +63,15 @@ def build_refusal(
         f"X-Request-ID: {request_id}",
     ]
     if _is_challenged(error.reason):
-        challenge = build_challenge(error, policy.realm, with_description=policy.error_detail != "none")
+        challenge = build_challenge(
+            error,
+            policy.realm,
+            with_description=policy.error_detail != "none",
+            metadata_url=resource.metadata_url if resource is not None else None,
+        )
         lines.append(f"WWW-Authenticate: {challenge}")
+    if is_cross_origin:
+        lines += _FOR_ANY_ORIGIN
     if error.allowed_methods:
         lines.append(f"Allow: {', '.join(error.allowed_methods)}")
     if error.retry_after_seconds is not None:
@@ -55,6 +86,33 @@ def _is_challenged(reason: Reason) -> bool:
     """Return whether better credentials might have been accepted."""
     is_insufficient = reason.status == HTTPStatus.FORBIDDEN and reason.error is not None
     return reason.status == HTTPStatus.UNAUTHORIZED or is_insufficient or reason in _CREDENTIALS_REFUSED
+
+
+def build_document(document: bytes, method: str, *, request_id: str, keep_alive: bool) -> tuple[int, bytes, bytes]:
+    """
+    Return the answer to a request for metadata of ours (RFC 9728, section 3): its status, its head and its body.
+
+    Whoever looks for a token has none yet, so anybody may read it, a script of any origin too.
+    """
+    status = _DOCUMENT_METHODS.get(method, HTTPStatus.METHOD_NOT_ALLOWED)
+    lines = [
+        f"HTTP/1.1 {status.value} {status.phrase}",
+        f"Date: {formatdate(usegmt=True)}",
+        f"X-Request-ID: {request_id}",
+        *_FOR_ANY_ORIGIN,
+    ]
+    if status is HTTPStatus.OK:
+        lines += ["Content-Type: application/json", f"Cache-Control: public, max-age={_DOCUMENT_SECONDS}"]
+    elif status is HTTPStatus.NO_CONTENT:
+        lines += _PREFLIGHT
+    else:
+        lines.append("Allow: GET, HEAD, OPTIONS")
+    if status is not HTTPStatus.NO_CONTENT:
+        lines.append(f"Content-Length: {len(document) if status is HTTPStatus.OK else 0}")
+    if not keep_alive:
+        lines.append("Connection: close")
+    head = "\r\n".join([*lines, "", ""]).encode("ascii")
+    return status.value, head, document if method == "GET" else b""
 
 
 def _build_body(error: GatewayError, policy: Policy, request_id: str) -> dict[str, object]:

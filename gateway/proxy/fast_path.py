@@ -44,6 +44,8 @@ class FastPath:
         if plain is None:
             return False
         method, target, fields, body = plain
+        if target in runtime.settings.policy.documents:
+            return False
         protocol.visit = visit = gateway.begin(protocol, method, target, fields)
         gateway.take(visit)
         visit.body = body

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from gateway.core.fields import (
     HOP_BY_HOP,
     INDEXED,
+    Field,
     FieldSet,
     build_forwarded_node,
     build_name_pattern,
@@ -85,10 +86,11 @@ class RequestHeader(FieldSet):
         self.is_from_trusted = is_from_trusted
         self.passed: list[bytes] = []
 
-    def values(self, name: bytes) -> list[bytes]:
-        """Return the values of all fields of that (lower-case) name, in order."""
+    @property
+    def pairs(self) -> list[Field]:
+        """All fields, in order; read anew each time, as hardly anybody asks."""
         lines = (line.partition(b":") for line in self.octets.split(b"\r\n"))
-        return [value.strip(b" \t") for key, _, value in lines if key.lower() == name]
+        return [(name, value.strip(b" \t")) for name, _, value in lines if name]
 
 
 class _Rule(NamedTuple):

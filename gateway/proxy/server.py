@@ -21,8 +21,9 @@ from gateway.admin.refused import RefusedRequest, RefusedRequests
 from gateway.core.decision import NOBODY_ASKED, NOTHING_KNOWN, Allow, NeedKeys, decide
 from gateway.core.errors import GatewayError, Reason, RequestRefused, Unavailable, UpstreamFailed
 from gateway.core.organizations import NeedStanding, Standing
+from gateway.core.refusal import find_resource, observe
 from gateway.proxy.account import Accounts, build_refused
-from gateway.proxy.answers import CLOSE, KEEP_ALIVE, build_refusal
+from gateway.proxy.answers import CLOSE, KEEP_ALIVE, build_document, build_refusal
 from gateway.proxy.exchange import ClientGone, Exchange
 from gateway.proxy.fast_path import FastPath
 from gateway.proxy.listener import ClientProtocol, ClientServer
@@ -103,7 +104,7 @@ class Gateway:
             self._metrics.requests_in_flight += 1
         try:
             keep_alive = await self._serve(visit)
-            visit.status = visit.upstream_status or 0
+            visit.status = visit.upstream_status or visit.status
         except GatewayError as error:
             # With a status, the fast path has refused it, and the client does not take the answer.
             keep_alive = visit.keep_alive if visit.status else self.refuse(visit, error)
@@ -121,6 +122,9 @@ class Gateway:
     async def _serve(self, visit: Visit) -> bool:
         if visit.error is not None:
             raise visit.error
+        document = visit.runtime.settings.policy.documents.get(visit.target)
+        if document is not None:
+            return self._publish(visit, document)
         asked: dict[str, bool] = {}
         standings: dict[str, Standing] = {}
         runtime = visit.runtime
@@ -169,7 +173,12 @@ class Gateway:
         proofs = runtime.proofs
         began, hits = time.perf_counter(), proofs.hits
         known = standings or runtime.organizations or NOTHING_KNOWN
-        outcome = decide(visit, runtime.settings.policy, runtime.keys, self._clock(), asked, proofs, known)
+        policy = runtime.settings.policy
+        try:
+            outcome = decide(visit, policy, runtime.keys, self._clock(), asked, proofs, known)
+        except GatewayError as error:
+            outcome = observe(error, visit, policy, runtime.keys, self._clock(), asked)
+            visit.observed = error
         if not isinstance(outcome, Allow):
             return outcome
         visit.allow = outcome
@@ -237,20 +246,39 @@ class Gateway:
             # Only a cut says that the answer is not whole.
             protocol.cut(is_http_1_1=visit.is_http_1_1)
             return False
-        # A body that nobody reads would be the next request; behind a malformed request stands nothing (RFC 9112, 6.3).
-        is_over = visit.content.is_eof() and error.reason is not Reason.MALFORMED_REQUEST
-        keep_alive = visit.keep_alive and is_over and not self.is_draining
+        policy = visit.runtime.settings.policy
+        visit.status = error.reason.status
+        # Behind a malformed request stands nothing (RFC 9112, section 6.3).
+        keep_alive = self._may_keep(visit) and error.reason is not Reason.MALFORMED_REQUEST
         head, body = build_refusal(
             error,
-            visit.runtime.settings.policy,
+            policy,
             request_id=visit.request_id.decode("ascii"),
             is_head=visit.method == "HEAD",
             keep_alive=keep_alive,
+            resource=find_resource(visit, policy) if policy.documents else None,
+            is_cross_origin=policy.passes_preflights and bool(visit.fields.values(b"origin")),
         )
-        if protocol.transport is not None:
-            protocol.transport.write(head + body)
-        visit.bytes_out = len(body)
+        self._write_answer(visit, head, body)
         return keep_alive
+
+    def _publish(self, visit: Visit, document: bytes) -> bool:
+        """Answer with metadata of ours; return whether to keep the connection."""
+        keep_alive = self._may_keep(visit)
+        visit.status, head, body = build_document(
+            document, visit.method, request_id=visit.request_id.decode("ascii"), keep_alive=keep_alive
+        )
+        self._write_answer(visit, head, body)
+        return keep_alive
+
+    def _may_keep(self, visit: Visit) -> bool:
+        """Return whether the connection may be kept behind an answer of ours: an unread body is the next request."""
+        return visit.keep_alive and visit.content.is_eof() and not self.is_draining
+
+    def _write_answer(self, visit: Visit, head: bytes, body: bytes) -> None:
+        if visit.protocol.transport is not None:
+            visit.protocol.transport.write(head + body)
+        visit.bytes_out = len(body)
 
     def refuse_unread(self, protocol: ClientProtocol, error: GatewayError) -> bytes:
         """Return the answer to a request that could not even be read, and write it down."""

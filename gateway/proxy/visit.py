@@ -51,6 +51,8 @@ class Visit(RequestHead):
     # What was decided: one of the two, or neither for one that left before.
     allow: Allow | None = None
     error: GatewayError | None = None
+    # The refusal of one that was allowed all the same, because refusals are only observed.
+    observed: GatewayError | None = None
 
     # The head that goes upstream, what carries it, and when the two met.
     head = b""

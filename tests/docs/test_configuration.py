@@ -15,8 +15,10 @@ from gateway.config.scalars import _FLAGS, parse_flag
 from gateway.config.schema import build_schema
 from gateway.config.settings import Limits, ListenAddress, ListenerTLS, Timeouts
 from gateway.core.audience import parse_audience_pattern
-from gateway.core.errors import GatewayError, Reason, RequestRefused
+from gateway.core.credentials import build_challenge
+from gateway.core.errors import GatewayError, Reason, RequestRefused, TokenRefused
 from gateway.core.jwks import ALGORITHMS
+from gateway.core.resource import build_resource
 from gateway.core.routes import parse_path_pattern
 from gateway.core.target import get_path, parse_target, split_segments
 
@@ -38,6 +40,7 @@ MAPPINGS = {
     "RouteEntry": ["## Routes"],
     "OrganizationsSection": ["### Who may call"],
     "OrganizationCheckSection": ["### Check"],
+    "McpSection": ["## MCP tools"],
     "IdentitySection": ["## Identity"],
     "LimitsSection": ["## Limits"],
     "TimeoutsSection": ["## Timeouts"],
@@ -46,7 +49,7 @@ MAPPINGS = {
 
 
 # Mappings that do nothing unless they are there.
-_NO_DEFAULT = ("tls", "organizations", "check")
+_NO_DEFAULT = ("tls", "organizations", "check", "mcp")
 
 
 def find_schema(name):
@@ -220,3 +223,13 @@ def test_keys_that_need_a_restart_are_named(changed, named):
     assert list_fixed_changes(settings, replace(settings, **changed)) == ([named] if named else [])
     paragraph = cut_section(TEXT, "## What a reload changes").rpartition("\n\n")[2]
     assert (f"change of `{named}`" in paragraph) or (f"or `{named}`" in paragraph) or named in (None, "tls")
+
+
+def test_the_challenge_that_points_to_metadata():
+    """It is the one of a request without a token."""
+    resource = build_resource("https://api.example/mcp")
+    error = TokenRefused(Reason.MISSING_TOKEN, "A bearer token is needed.")
+    challenge = build_challenge(error, "auth-gateway", with_description=True, metadata_url=resource.metadata_url)
+    [block] = [block for block in list_blocks() if block.role == "resource"]
+    assert block.text == f"WWW-Authenticate: {challenge}\n"
+    assert f"`{resource.metadata_target}`" in TEXT

@@ -54,6 +54,7 @@ OWN_TESTS = {
     "log=refused",
     "tenants",
     "identity=tenant",
+    "resource",
 }
 # What a file of the pages may refer to.
 VARIABLES = {**ENVIRONMENT, "API": "https://my-api.example"}

@@ -5,6 +5,7 @@
 //
 // What may be asked for:
 //   client_credentials  client "m2m"; `resource` decides audience and signature, see `resourceServer`
+//                       client "mcp", the same with its secret in Authorization, as MCP clients send it
 //   authorization_code  client "web"; the user "user_1" is signed in without a form, each time anew
 //   auth_time           in access tokens of a user, where `resource` has `?auth_time`
 //   control port        POST /rotate: new keys, the old ones gone · POST /outage: connections die · POST /recovery
@@ -79,6 +80,14 @@ async function makeProvider(issuer) {
         grant_types: ['client_credentials'],
         redirect_uris: [],
         response_types: [],
+      },
+      {
+        client_id: 'mcp',
+        client_secret: 'mcp-secret',
+        grant_types: ['client_credentials'],
+        redirect_uris: [],
+        response_types: [],
+        token_endpoint_auth_method: 'client_secret_basic',
       },
       {
         client_id: 'web',

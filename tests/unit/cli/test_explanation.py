@@ -11,6 +11,7 @@ from gateway.cli.checks import is_about_token
 from gateway.cli.explain_json import build_document
 from gateway.cli.explain_text import render_text
 from gateway.cli.explanation import Situation, Verdict, build_explanation
+from gateway.cli.remarks import list_remarks
 from gateway.config.load import parse_config
 from gateway.core.decision import Allow, RequestHead, decide
 from gateway.core.errors import GatewayError, Reason, TokenRefused
@@ -130,3 +131,12 @@ def test_providers_without_keys_are_unknown_only_if_they_matter():
     assert isinstance(explanation.outcome, Allow)
     assert explanation.providers[1].error is not None
     assert explanation.providers[1].error.reason.word == "keys_unavailable"
+
+
+@pytest.mark.parametrize("mode", ["", "mode: observe\n", "routes: [{path: /orders, mode: observe}]\n"])
+def test_a_refusal_that_is_only_observed_is_noted(mode):
+    """Else whoever reads of a refusal looks for one that no caller got."""
+    text = CONFIG.replace("file:keys.json", "http://127.0.0.1:9/jwks").partition("routes:")[0] + mode
+    one = replace(situation("x", "/orders"), policy=parse_config(text, "gateway.yaml", {}).settings.policy)
+    notes = list_remarks(build_explanation(one))
+    assert [note.partition(" lets ")[0] for note in notes] == (["mode: observe"] if mode else [])

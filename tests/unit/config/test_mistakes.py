@@ -88,9 +88,20 @@ def test_every_mistake_in_one_run() -> None:
     assert str(caught.value).splitlines() == [str(problem) for problem in caught.value.problems]
 
 
+@pytest.mark.parametrize("access", ["public", "optional"])
+def test_tools_are_for_callers_with_a_token(complain: Complain, access: str) -> None:
+    """Else whoever has none would call them all."""
+    [problem] = complain(tail=f"routes: [{{path: /mcp, access: {access}, mcp: {{tools: {{'*': [a]}}}}}}]\n")
+    assert problem.endswith("routes[0].mcp: whoever has no token has no scope for a tool: write access: required")
+
+
 @pytest.mark.parametrize(
     ("tail", "problem"),
     [
+        (
+            "routes: [{path: /mcp, mcp: {tools: {'*': []}}}]",
+            "8:42: error: routes[0].mcp.tools.*: an empty list: write at least one entry, or remove the key",
+        ),
         ("lisen: a", "8:1: error: lisen: unknown key: did you mean listen?"),
         ("Limits: {}", "8:1: error: Limits: unknown key: did you mean limits?"),
         ("zzz: 1", f"8:1: error: zzz: unknown key: known here are {', '.join(sorted(GatewayFile.model_fields))}"),

@@ -68,6 +68,8 @@ forward_token: false
 via: true
 error_detail: reason
 realm: auth-gateway
+cors_preflight: false
+mode: enforce
 limits:
   token: 16KiB
   request_line: 8KiB

@@ -1,0 +1,59 @@
+"""What becomes of a refusal: whether it holds or is only observed, and where the caller learns how to get a token."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.core.decision import Allow, NeedKeys, RequestHead, decide, match_route
+from gateway.core.errors import GatewayError
+from gateway.core.jwks import KeySet
+from gateway.core.organizations import NeedStanding
+from gateway.core.policy import Policy
+from gateway.core.resource import Resource
+from gateway.core.routes import Match
+
+
+def observe(
+    error: GatewayError,
+    head: RequestHead,
+    policy: Policy,
+    keys: Mapping[str, KeySet],
+    now: float,
+    asked: Mapping[str, bool],
+) -> Allow | NeedKeys | NeedStanding:
+    """
+    Return how a refused request goes on where the file says ``mode: observe``.
+
+    It goes on with the identity that its token proves, whatever its route demands of that; without one, as anonymous.
+    The other parameters are those of ``decide``.
+
+    Raises:
+        GatewayError: The refusal, where it holds: refusals are enforced, or the request could not be sent on at all.
+    """
+    match = _find_match(head, policy)
+    if not (policy.is_observed or (match is not None and match.route is not None and match.route.is_observed)):
+        raise error
+    try:
+        target, default = match_route(head, policy.unguarded)
+    except GatewayError:
+        # What two servers read in two ways is not for any of them.
+        raise error from None
+    match = match or default
+    try:
+        outcome = decide(head, policy.unguarded, keys, now, asked)
+    except GatewayError:
+        return Allow(target, match, policy.anonymous_lines, None)
+    return outcome._replace(match=match) if isinstance(outcome, Allow) else outcome
+
+
+def find_resource(head: RequestHead, policy: Policy) -> Resource | None:
+    """Return the resource that a request was for, to be named in a challenge (RFC 9728, section 5.1)."""
+    match = _find_match(head, policy)
+    return (match.route.resource if match is not None and match.route is not None else None) or policy.resource
+
+
+def _find_match(head: RequestHead, policy: Policy) -> Match | None:
+    try:
+        return match_route(head, policy)[1]
+    except GatewayError:
+        return None
