@@ -27,11 +27,12 @@ from gateway.cli.token_input import clean_token, list_remedies, read_token_argum
 from gateway.config.load import Loaded, load_config
 from gateway.config.problems import ConfigError
 from gateway.config.settings import Settings
-from gateway.core.decision import NeedKeys, RequestHead
+from gateway.core.decision import RequestHead
 from gateway.core.fields import FieldSet
 from gateway.core.jwks import KeySet
 from gateway.core.organizations import Standing
 from gateway.core.routes import Route
+from gateway.core.verification import NeedKeys
 from gateway.providers.fetch import open_session
 from gateway.providers.keyring import Keyring
 from gateway.providers.organizations import OrganizationCheck

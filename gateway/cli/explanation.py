@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from gateway.cli.checks import Check, Sides, describe_sides, find_failed_check, is_about_token
-from gateway.core.decision import Allow, NeedKeys, RequestHead, decide, match_route, verify
+from gateway.core.decision import Allow, RequestHead, decide, match_route
 from gateway.core.errors import GatewayError, Reason
 from gateway.core.jwks import KeySet
 from gateway.core.jwt import Token, parse_token
@@ -22,6 +22,7 @@ from gateway.core.places import AUTHORIZATION
 from gateway.core.policy import Policy
 from gateway.core.routes import Match, Route
 from gateway.core.tokens import Provider, VerifiedToken
+from gateway.core.verification import NeedKeys, verify
 
 # Refusals of an outage: they say nothing of the caller.
 _UNKNOWN = frozenset({Reason.KEYS_UNAVAILABLE, Reason.AUTHORIZATION_UNAVAILABLE})

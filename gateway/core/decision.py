@@ -8,42 +8,30 @@ an unverified token decides anything but which provider's rules apply to it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
 
 from gateway.core.credentials import extract_bearer_token, peek_bearer_token
-from gateway.core.errors import Attempt, GatewayError, Reason, RequestRefused, RouteRefused, TokenRefused, Unavailable
+from gateway.core.errors import GatewayError, Reason, RequestRefused, RouteRefused, TokenRefused
 from gateway.core.fields import Field, FieldSet, build_lines, split_lines
 from gateway.core.identity import build_identity, build_identity_fields
 from gateway.core.jwks import KeySet
-from gateway.core.jwt import Token, parse_token
+from gateway.core.jwt import parse_token
 from gateway.core.mcp import find_tool_scopes
 from gateway.core.organizations import NeedStanding, Standing, Standings, check_standing
-from gateway.core.places import Credentials, PlaceKind, TokenPlace, check_origin, check_page, find_credentials
+from gateway.core.places import Credentials, PlaceKind, check_origin, check_page, find_credentials
 from gateway.core.policy import Policy
 from gateway.core.preflight import find_preflight_method
 from gateway.core.proofs import Proof, ProofCache, name_token
 from gateway.core.routes import NO_RULE, Access, Match, authorize
 from gateway.core.target import cut_parameters, get_path, parse_target, split_segments
-from gateway.core.tokens import (
-    Provider,
-    VerifiedToken,
-    check_algorithm,
-    check_claims,
-    check_typ,
-    forget_text,
-    select_keys,
-    stands,
-    verify_signature,
-)
+from gateway.core.tokens import VerifiedToken, forget_text, stands
+from gateway.core.verification import NOBODY_ASKED, NeedKeys, describe_token, verify_with_keys
 
 # CONNECT asks for a tunnel past every rule, TRACE echoes credentials and the fields that we add.
 REFUSED_METHODS = frozenset({"CONNECT", "TRACE"})
 _PLAIN_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
-KEYS_RETRY_SECONDS = 5
-NOBODY_ASKED: Mapping[str, bool] = MappingProxyType({})
 NOTHING_KNOWN: Mapping[str, Standing] = MappingProxyType({})
 
 
@@ -83,14 +71,6 @@ class Allow(NamedTuple):
     def expires_at(self) -> float | None:
         """The time in seconds since the epoch at which the caller's token ends, leeway included."""
         return None if self.verified is None else self.verified.ends
-
-
-@dataclass(frozen=True, slots=True)
-class NeedKeys:
-    """No decision before this provider was asked for its keys; ``kid`` is the one that is not known yet, if any."""
-
-    provider: str
-    kid: str | None
 
 
 def decide(
@@ -133,7 +113,7 @@ def decide(
         if match.access is Access.REQUIRED:
             raise TokenRefused(Reason.MISSING_TOKEN, "A bearer token is needed.", scopes=_list_scopes(match))
         return Allow(target, match, policy.anonymous_lines, None)
-    outcome = _verify(parse_token(text, max_length=policy.max_token_length), policy, keys, now, asked, place)
+    outcome = verify_with_keys(parse_token(text, max_length=policy.max_token_length), policy, keys, now, asked, place)
     if isinstance(outcome, NeedKeys):
         return outcome
     verified, proven_by = outcome
@@ -185,20 +165,11 @@ def _build_identity_lines(verified: VerifiedToken, policy: Policy) -> bytes:
 
 def _describe_caller(verified: VerifiedToken) -> dict[str, object]:
     return {
-        **_describe_token(verified.token),
+        **describe_token(verified.token),
         "provider": verified.provider.name,
         "subject": verified.token.claims["sub"],
         "organization": verified.organization,
         "client_id": verified.client_id,
-    }
-
-
-def _describe_token(token: Token) -> dict[str, object]:
-    return {
-        "token_iss": token.issuer,
-        "token_aud": token.claims.get("aud"),
-        "token_alg": token.algorithm,
-        "token_kid": token.kid,
     }
 
 
@@ -251,111 +222,3 @@ def _build_refused_method(method: str) -> RouteRefused:
 
 def _list_scopes(match: Match) -> tuple[str, ...]:
     return match.route.scopes if match.route else ()
-
-
-def verify(
-    token: Token,
-    policy: Policy,
-    keys: Mapping[str, KeySet],
-    now: float,
-    asked: Mapping[str, bool] = NOBODY_ASKED,
-) -> VerifiedToken | NeedKeys:
-    """
-    Return what a token proves by the rules of the first provider, in file order, that takes it.
-
-    Raises:
-        TokenRefused: What the provider that got furthest says, with all ``attempts``.
-        Unavailable: ``keys_unavailable``, where a provider without keys might have taken the token.
-    """
-    outcome = _verify(token, policy, keys, now, asked)
-    return outcome if isinstance(outcome, NeedKeys) else outcome[0]
-
-
-def _verify(
-    token: Token,
-    policy: Policy,
-    keys: Mapping[str, KeySet],
-    now: float,
-    asked: Mapping[str, bool],
-    place: TokenPlace | None = None,
-) -> tuple[VerifiedToken, KeySet | None] | NeedKeys:
-    """
-    Return what a token proves, as ``verify`` does, and the keys that prove it.
-
-    With a ``place``, it is asked of the providers that take tokens from there. Without keys, it must be proven anew
-    each time: a provider before this one, which refuses it now, may yet take it.
-    """
-    attempts: list[Attempt] = []
-    wish: NeedKeys | None = None
-    for provider in _select_providers(token, policy, place):
-        try:
-            proven_by = _prove(token, provider, keys.get(provider.name), asked)
-            if isinstance(proven_by, NeedKeys):
-                wish = wish or proven_by
-                continue
-            verified = check_claims(token, provider, now)
-        except GatewayError as error:
-            attempts.append(Attempt(provider.name, error))
-        else:
-            is_last_word = wish is None and all(attempt.error.reason in _LASTING for attempt in attempts)
-            return verified, proven_by if is_last_word else None
-    if wish is not None:
-        return wish
-    if not attempts:
-        raise _build_unknown_issuer(token, policy, place)
-    furthest = max(attempts, key=lambda attempt: attempt.error.reason.stage)
-    furthest.error.attempts = tuple(attempts)
-    furthest.error.context = {**_describe_token(token), "provider": furthest.provider}
-    raise furthest.error
-
-
-def _select_providers(token: Token, policy: Policy, place: TokenPlace | None) -> tuple[Provider, ...]:
-    providers = policy.select_providers(token.issuer) if token.issuer else ()
-    return providers if place is None else tuple(each for each in providers if place in each.token_places)
-
-
-# Refusals of a token that neither time nor keys can mend.
-_LASTING = frozenset(
-    {
-        Reason.TYP_NOT_ACCEPTED,
-        Reason.ALGORITHM_NOT_ACCEPTED,
-        Reason.EXPIRED,
-        Reason.LIFETIME_TOO_LONG,
-        Reason.AUDIENCE_MISMATCH,
-        Reason.CLAIM_MISSING,
-        Reason.CLAIM_MISMATCH,
-        Reason.ORGANIZATION_CONFLICT,
-        Reason.ID_TOKEN,
-    }
-)
-
-
-def _build_unknown_issuer(token: Token, policy: Policy, place: TokenPlace | None) -> TokenRefused:
-    received: object = token.issuer
-    expected = tuple(issuer for provider in policy.providers for issuer in provider.issuers)
-    description = "The issuer of the token is not accepted." if token.issuer else "The token names no issuer."
-    elsewhere = policy.select_providers(token.issuer) if token.issuer else ()
-    if elsewhere:
-        received, expected = str(place), tuple(str(other) for each in elsewhere for other in each.token_places)
-        description = "Tokens of this issuer are not accepted from where this one stands."
-    error = TokenRefused(Reason.UNKNOWN_ISSUER, description, received=received, expected=expected)
-    error.context = _describe_token(token)
-    return error
-
-
-def _prove(token: Token, provider: Provider, keys: KeySet | None, asked: Mapping[str, bool]) -> KeySet | NeedKeys:
-    """Return the keys by which the signature holds, or a wish for those that it needs."""
-    check_typ(token, provider)
-    check_algorithm(token, provider)
-    if keys is None or (token.kid is not None and not keys.has_kid(token.kid)):
-        if provider.name not in asked:
-            return NeedKeys(provider.name, token.kid)
-        # The issuer may have rotated its keys; that we cannot ask it is not the caller's fault.
-        if keys is None or not asked[provider.name]:
-            raise Unavailable(
-                Reason.KEYS_UNAVAILABLE,
-                "The keys of the token's issuer are not available.",
-                retry_after_seconds=KEYS_RETRY_SECONDS,
-            )
-    verify_signature(token, select_keys(token, keys))
-    return keys

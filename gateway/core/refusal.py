@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.core.decision import Allow, NeedKeys, RequestHead, decide, match_route
+from gateway.core.decision import Allow, RequestHead, decide, match_route
 from gateway.core.errors import GatewayError
 from gateway.core.jwks import KeySet
 from gateway.core.organizations import NeedStanding
 from gateway.core.policy import Policy
 from gateway.core.resource import Resource
 from gateway.core.routes import Match
+from gateway.core.verification import NeedKeys
 
 
 def observe(

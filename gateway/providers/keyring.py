@@ -12,8 +12,8 @@ from typing import Self
 import aiohttp
 
 from gateway.config.settings import KeySourceSettings
-from gateway.core.decision import NeedKeys
 from gateway.core.jwks import KeySet
+from gateway.core.verification import NeedKeys
 from gateway.providers.clock import Clock, SystemClock
 from gateway.providers.fetch import open_session
 from gateway.providers.keeper import Keeper

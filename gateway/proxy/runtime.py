@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.config.settings import Settings
-from gateway.core.decision import NeedKeys
 from gateway.core.jwks import KeySet
 from gateway.core.organizations import Standing, Standings
 from gateway.core.proofs import ProofCache
+from gateway.core.verification import NeedKeys
 from gateway.proxy.plain import PlainReader
 from gateway.proxy.pool import UpstreamPool
 from gateway.proxy.request_head import RequestRewriter

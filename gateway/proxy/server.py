@@ -18,10 +18,11 @@ from aiohttp.http import HttpVersion11, RawRequestMessage
 from gateway.admin.access import AccessLog, AccessRecord
 from gateway.admin.metrics import Metrics
 from gateway.admin.refused import RefusedRequest, RefusedRequests
-from gateway.core.decision import NOBODY_ASKED, NOTHING_KNOWN, Allow, NeedKeys, decide
+from gateway.core.decision import NOTHING_KNOWN, Allow, decide
 from gateway.core.errors import GatewayError, Reason, RequestRefused, Unavailable, UpstreamFailed
 from gateway.core.organizations import NeedStanding, Standing
 from gateway.core.refusal import find_resource, observe
+from gateway.core.verification import NOBODY_ASKED, NeedKeys
 from gateway.proxy.account import Accounts, build_refused
 from gateway.proxy.answers import CLOSE, KEEP_ALIVE, build_document, build_refusal
 from gateway.proxy.exchange import ClientGone, Exchange

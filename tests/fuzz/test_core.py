@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gateway.core.audience import PatternError, match_audiences, parse_audience_pattern, parse_audience_regex
 from gateway.core.credentials import extract_bearer_token
-from gateway.core.decision import Allow, NeedKeys, RequestHead, decide
+from gateway.core.decision import Allow, RequestHead, decide
 from gateway.core.errors import GatewayError, Reason, TokenRefused
 from gateway.core.fields import FieldSet, build_forwarded_node, fold_name
 from gateway.core.identity import IdentitySettings, build_identity_fields
@@ -23,6 +23,7 @@ from gateway.core.jwt import Token, parse_token
 from gateway.core.policy import Policy
 from gateway.core.routes import PathError, parse_path_pattern
 from gateway.core.target import get_path, parse_target, split_segments
+from gateway.core.verification import NeedKeys
 from tests.policies import make_head, make_policy, make_provider, make_route, make_routes
 from tests.signing import (
     ALGORITHMS,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.config.settings import KeySourceSettings
-from gateway.core.decision import NeedKeys
+from gateway.core.verification import NeedKeys
 from gateway.providers.keyring import Keyring
 from tests.integration.issuer import Issuer
 from tests.integration.stepped_clock import SteppedClock

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from gateway.config.settings import KeySourceSettings
-from gateway.core.decision import NeedKeys
 from gateway.core.jwks import build_key_set
+from gateway.core.verification import NeedKeys
 from gateway.providers.keyring import Keyring
 from gateway.providers.source import FetchResult
 from tests.integration.issuer import Gate, Issuer, hang, make_key, publish, respond

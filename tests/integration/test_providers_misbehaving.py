@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.config.settings import KeySourceSettings
-from gateway.core.decision import NeedKeys
+from gateway.core.verification import NeedKeys
 from tests.integration.issuer import Answer, Issuer, drip, hang, make_key, publish, respond
 from tests.integration.key_sources import describe, list_kids, load, open_keyring
 from tests.integration.loop import in_loop

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.config.settings import KeySourceSettings
-from gateway.core.decision import NeedKeys
+from gateway.core.verification import NeedKeys
 from gateway.providers.keyring import Keyring
 from tests.integration.issuer import Issuer, make_key, publish, respond
 from tests.integration.loop import run

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.config.settings import KeySourceSettings
-from gateway.core.decision import NeedKeys
+from gateway.core.verification import NeedKeys
 from gateway.providers.keyring import Keyring
 from tests.integration.issuer import Answer, Issuer, make_key, publish, respond
 from tests.integration.loop import in_loop

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config.settings import KeySourceSettings
-from gateway.core.decision import NeedKeys
+from gateway.core.verification import NeedKeys
 from gateway.providers.keyring import Keyring
 from tests.integration.issuer import Answer, Issuer, drip, hang, make_key, publish, respond
 from tests.integration.key_sources import describe, list_kids, load, open_keyring

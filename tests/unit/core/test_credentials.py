@@ -145,6 +145,14 @@ def test_a_peek_and_the_grammar_cut_alike(value):
 
 
 @pytest.mark.norm("6750-5", "6750-8")
+def test_a_challenge_points_to_metadata():
+    """RFC 9728, section 5.1: behind what RFC 6750 says, and quoted."""
+    error = TokenRefused(Reason.MISSING_TOKEN, "A bearer token is needed.", scopes=("a",))
+    url = "https://api.example/.well-known/oauth-protected-resource"
+    challenge = build_challenge(error, "r", with_description=True, metadata_url=url)
+    assert challenge == f'Bearer realm="r", scope="a", resource_metadata="{url}"'
+
+
 def test_no_credentials_get_a_challenge_without_error():
     """RFC 6750, section 3.1: a client that sent nothing did nothing wrong."""
     error = TokenRefused(Reason.MISSING_TOKEN, "A bearer token is needed.")

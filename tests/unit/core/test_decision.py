@@ -8,16 +8,7 @@ from types import MappingProxyType
 
 import pytest
 
-from gateway.core.decision import (
-    KEYS_RETRY_SECONDS,
-    NOBODY_ASKED,
-    REFUSED_METHODS,
-    Allow,
-    NeedKeys,
-    RequestHead,
-    decide,
-    verify,
-)
+from gateway.core.decision import REFUSED_METHODS, Allow, RequestHead, decide
 from gateway.core.errors import GatewayError, Reason, RouteRefused, Unavailable
 from gateway.core.fields import FieldSet
 from gateway.core.identity import IdentitySettings
@@ -25,6 +16,7 @@ from gateway.core.jwks import build_key_set
 from gateway.core.jwt import parse_token
 from gateway.core.policy import Forwarding
 from gateway.core.routes import Access
+from gateway.core.verification import KEYS_RETRY_SECONDS, NOBODY_ASKED, NeedKeys, verify
 from tests.policies import make_head, make_policy, make_provider, make_route, make_routes
 from tests.signing import (
     ABSENT,

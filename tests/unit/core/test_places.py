@@ -8,12 +8,13 @@ from types import MappingProxyType
 
 import pytest
 
-from gateway.core.decision import decide, verify
+from gateway.core.decision import decide
 from gateway.core.errors import GatewayError, Reason, RequestRefused
 from gateway.core.fields import FieldSet
 from gateway.core.jwt import parse_token
 from gateway.core.places import AUTHORIZATION, PlaceKind, TokenPlace, check_origin, find_credentials
 from gateway.core.proofs import ProofCache
+from gateway.core.verification import verify
 from tests.policies import make_head, make_policy, make_provider, make_route, make_routes
 from tests.signing import NOW, make_key, make_key_set, make_token
 

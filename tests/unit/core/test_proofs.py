@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.claims import ClaimRequirement
-from gateway.core.decision import Allow, NeedKeys, decide
+from gateway.core.decision import Allow, decide
 from gateway.core.errors import GatewayError, Reason
 from gateway.core.jwks import build_key_set
 from gateway.core.proofs import MAX_CACHED_LENGTH, Proof, ProofCache, name_token
 from gateway.core.tokens import forget_text
+from gateway.core.verification import NeedKeys
 from tests.policies import RFC9068, make_head, make_policy, make_provider, make_route, make_routes
 from tests.signing import ABSENT, AUDIENCE, NOW, make_claims, make_key, make_key_set, make_token
 

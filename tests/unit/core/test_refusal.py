@@ -6,13 +6,14 @@ import json
 
 import pytest
 
-from gateway.core.decision import Allow, NeedKeys, decide
+from gateway.core.decision import Allow, decide
 from gateway.core.errors import GatewayError, Reason
 from gateway.core.identity import IdentitySettings
 from gateway.core.organizations import OrganizationRules
 from gateway.core.policy import Forwarding
 from gateway.core.refusal import find_resource, observe
 from gateway.core.resource import build_resource
+from gateway.core.verification import NeedKeys
 from tests.policies import make_head, make_policy, make_provider, make_route, make_routes
 from tests.signing import NOW, make_key, make_key_set, make_token
 
