@@ -144,7 +144,6 @@ def test_a_peek_and_the_grammar_cut_alike(value):
     assert peek_bearer_token([value]).decode() == extract_bearer_token([value])
 
 
-@pytest.mark.norm("6750-5", "6750-8")
 def test_a_challenge_points_to_metadata():
     """RFC 9728, section 5.1: behind what RFC 6750 says, and quoted."""
     error = TokenRefused(Reason.MISSING_TOKEN, "A bearer token is needed.", scopes=("a",))
@@ -153,6 +152,7 @@ def test_a_challenge_points_to_metadata():
     assert challenge == f'Bearer realm="r", scope="a", resource_metadata="{url}"'
 
 
+@pytest.mark.norm("6750-5", "6750-8")
 def test_no_credentials_get_a_challenge_without_error():
     """RFC 6750, section 3.1: a client that sent nothing did nothing wrong."""
     error = TokenRefused(Reason.MISSING_TOKEN, "A bearer token is needed.")
