@@ -55,6 +55,10 @@ OWN_TESTS = {
     "tenants",
     "identity=tenant",
     "resource",
+    "envoy",
+    "oauth2-proxy",
+    "fastapi",
+    "fastapi=after",
 }
 # What a file of the pages may refer to.
 VARIABLES = {**ENVIRONMENT, "API": "https://my-api.example"}
