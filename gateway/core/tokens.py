@@ -283,6 +283,14 @@ def _check_required(claims: Mapping[str, Any], provider: Provider) -> None:
     for name in _RFC9068_CLAIMS if provider.is_rfc9068 else ("sub",):
         if claims.get(name) in (None, ""):
             raise _missing(name)
+    # RFC 9068, section 2.2, as RFC 8693, section 4.3, defines it; the other six have their types from RFC 7519.
+    if provider.is_rfc9068 and not isinstance(claims["client_id"], str):
+        raise TokenRefused(
+            Reason.CLAIM_MISMATCH,
+            "The claim client_id is not a string.",
+            received=claims["client_id"],
+            expected="a string",
+        )
     for requirement in provider.required_claims:
         value = find_claim(claims, requirement.path)
         if value is None:

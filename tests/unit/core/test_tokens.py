@@ -506,6 +506,14 @@ def test_rfc9068_has_seven_required_claims(claim, value):
         assert check(make_provider(audiences=(), allow_any_audience=True), **{claim: value})
 
 
+@pytest.mark.parametrize("value", [0, 5, True, ["app-1"], {"app-1": 1}])
+def test_rfc9068_names_the_client_in_a_string(value):
+    """RFC 9068, section 2.2, and RFC 8693, section 4.3; elsewhere the claim is one among others."""
+    refused = refuse(Reason.CLAIM_MISMATCH, make_provider(**RFC9068), client_id=value)
+    assert (refused.received, refused.expected) == (value, "a string")
+    assert check(client_id=value).client_id is None
+
+
 @pytest.mark.parametrize(
     ("requirement", "claims"),
     [
