@@ -1,8 +1,8 @@
 """
 The outside of the end-to-end tests: a real issuer, the real command, and an upstream that keeps every byte it got.
 
-Nothing here knows how the gateway works inside. The issuer needs Node.js and the packages of ``package-lock.json``;
-without them its tests are skipped with the reason, and under ``CI`` they fail instead.
+Nothing here knows how the gateway works inside. What runs in Node.js needs it and the packages of
+``package-lock.json``; without them its tests are skipped with the reason, and under ``CI`` they fail instead.
 """
 
 import base64
@@ -161,30 +161,31 @@ def _with_options(resource: str, alg: str, ttl_seconds: int) -> str:
     return f"{resource}{'&' if '?' in resource else '?'}{urllib.parse.urlencode({'alg': alg, 'ttl': ttl_seconds})}"
 
 
-def _missing_for_issuer() -> str | None:
+@pytest.fixture(scope="session")
+def node() -> str:
+    """The command of Node.js, whose programs find their packages."""
+    refuse = pytest.fail if os.environ.get("CI") else pytest.skip
     if shutil.which("node") is None:
-        return "Node.js is not installed, so the real issuer cannot run"
+        refuse("Node.js is not installed")
     if not (HERE / "node_modules").is_dir():
-        return "the issuer's packages are not installed: run `make test`, or `npm ci` in tests/e2e"
-    return None
+        refuse("the packages of Node.js are not installed: run `make test`, or `npm ci` in tests/e2e")
+    return "node"
 
 
 @pytest.fixture(scope="session")
-def issuer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Issuer]:
+def issuer(tmp_path_factory: pytest.TempPathFactory, node: str) -> Iterator[Issuer]:
     """A real issuer for the whole run. A test that rotates keys or begins an outage takes ``own_issuer``."""
-    yield from _run_issuer(tmp_path_factory.mktemp("issuer") / "stderr.log")
+    yield from _run_issuer(node, tmp_path_factory.mktemp("issuer") / "stderr.log")
 
 
 @pytest.fixture
-def own_issuer(tmp_path: Path) -> Iterator[Issuer]:
+def own_issuer(tmp_path: Path, node: str) -> Iterator[Issuer]:
     """A real issuer for one test, which may rotate its keys and let it fail."""
-    yield from _run_issuer(tmp_path / "issuer-stderr.log")
+    yield from _run_issuer(node, tmp_path / "issuer-stderr.log")
 
 
-def _run_issuer(errors: Path) -> Iterator[Issuer]:
-    if missing := _missing_for_issuer():
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
-    with errors.open("w") as stderr, _start(["node", HERE / "issuer.mjs"], stderr=stderr) as process:
+def _run_issuer(node: str, errors: Path) -> Iterator[Issuer]:
+    with errors.open("w") as stderr, _start([node, HERE / "issuer.mjs"], stderr=stderr) as process:
         ready = Lines(process.stdout).wait_json(lambda entry: "issuer" in entry, START_TIMEOUT_SECONDS)
         if ready is None:
             stop_process(process)
