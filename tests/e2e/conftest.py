@@ -130,8 +130,13 @@ class Issuer:
         """Answer again."""
         self._control("/recovery")
 
-    def _control(self, action: str) -> None:
-        DIRECT.open(self.control + action, data=b"", timeout=10).close()
+    def count_fetches(self) -> int:
+        """Return how often the JWK Set was asked for."""
+        return int(self._control("/fetches", data=None))
+
+    def _control(self, action: str, data: bytes | None = b"") -> bytes:
+        with DIRECT.open(self.control + action, data, timeout=10) as response:
+            return response.read()
 
     def _fetch_tokens(self, client: str, form: dict[str, str]) -> dict[str, str]:
         form = {"client_id": client, "client_secret": f"{client}-secret", **form}
@@ -216,11 +221,6 @@ class Gateway:
         """Host and port of the public listener."""
         host, _, port = self.url.removeprefix("http://").rpartition(":")
         return host, int(port)
-
-    @property
-    def log(self) -> list[dict[str, Any]]:
-        """The log entries so far."""
-        return [json.loads(line) for line in self.lines.seen if line.startswith("{")]
 
     def wait_log(self, wanted: Callable[[dict[str, Any]], bool], timeout_seconds: float = 10) -> dict[str, Any]:
         """Return the next log entry that is wanted."""

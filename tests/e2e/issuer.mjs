@@ -9,6 +9,7 @@
 //   authorization_code  client "web"; the user "user_1" is signed in without a form, each time anew
 //   auth_time           in access tokens of a user, where `resource` has `?auth_time`
 //   control port        POST /rotate: new keys, the old ones gone · POST /outage: connections die · POST /recovery
+//                       GET /fetches: how often the keys were asked for
 import { createServer } from 'node:http';
 import { exportJWK, generateKeyPair } from 'jose';
 import Provider from 'oidc-provider';
@@ -20,6 +21,7 @@ const MOUNT = '/oidc'; // Logto's issuer has this path; a gateway must not lose 
 
 let generation = 0;
 let outage = false;
+let fetches = 0;
 let provider;
 
 function keyId(alg) {
@@ -115,6 +117,7 @@ async function makeProvider(issuer) {
 }
 
 function answer(request, response) {
+  if (request.url === `${MOUNT}/jwks`) fetches += 1;
   if (outage) return request.socket.destroy();
   if (!request.url.startsWith(`${MOUNT}/`)) return response.writeHead(404).end();
   if (request.url.startsWith(`${MOUNT}/sign-in/`)) {
@@ -149,6 +152,7 @@ const issuer = origin + MOUNT;
 provider = await makeProvider(issuer);
 
 const [controlServer, control] = await listen(async (request, response) => {
+  if (request.method === 'GET' && request.url === '/fetches') return response.end(String(fetches));
   const action = request.method === 'POST' ? controls[request.url] : undefined;
   await action?.(issuer);
   response.writeHead(action ? 204 : 404).end();

@@ -4,16 +4,19 @@ import base64
 import hashlib
 import hmac
 import json
+import secrets
 import socket
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 LOGTO = Path(__file__).parents[2] / "config" / "logto.yaml"
+ALGORITHMS = ["RS256", "PS256", "ES256", "ES384", "EdDSA"]
 API, ORGANIZATION = "https://my-api.example", "urn:logto:organization:org_1"
 
 pytestmark = pytest.mark.node
@@ -60,7 +63,7 @@ def read_identity(upstream):
     return json.loads(identity)
 
 
-@pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES256", "ES384", "EdDSA"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("audience", [API, ORGANIZATION])
 def test_every_algorithm_of_the_issuer_passes(running, issuer, recording_upstream, algorithm, audience):
     """A real at+jwt of each algorithm, for the API and for an organization, arrives as an identity."""
@@ -221,13 +224,44 @@ def ask_admin(started, path):
 
 
 def test_a_rotation_costs_no_request(running_own, own_issuer):
-    """After the issuer has rotated its keys, the next token passes, and one of the old keys does not."""
-    old = own_issuer.access_token()
-    assert ask(f"{running_own.url}/", old)[0] == 200
+    """After the issuer has rotated its keys, the very next token passes, with one fetch, and no old one does."""
+    old = [own_issuer.access_token(alg=algorithm) for algorithm in ALGORITHMS]
+    assert [ask(f"{running_own.url}/", token)[0] for token in old] == [200] * len(old)
     own_issuer.rotate_keys()
-    assert ask(f"{running_own.url}/", own_issuer.access_token())[0] == 200
-    status, _, body = ask(f"{running_own.url}/", old)
-    assert (status, body["reason"]) == (401, "unknown_key")
+    fetches = own_issuer.count_fetches()
+    for algorithm in ALGORITHMS:
+        assert ask(f"{running_own.url}/", own_issuer.access_token(alg=algorithm))[0] == 200
+    for token in old:
+        status, _, body = ask(f"{running_own.url}/", token)
+        assert (status, body["reason"]) == (401, "unknown_key")
+    assert own_issuer.count_fetches() == fetches + 1
+
+
+def test_a_flood_of_made_up_kids_is_one_fetch(running_own, own_issuer):
+    """A thousand tokens, each with a kid of its own, at once: the issuer is asked once, and who has a key is served."""
+    token = own_issuer.access_token()
+    header = json.loads(base64.urlsafe_b64decode(token.split(".")[0] + "=="))
+    requests = [
+        f"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {forge(token, {**header, 'kid': kid})}\r\n".encode()
+        for kid in (secrets.token_hex(8) for _ in range(1000))
+    ]
+    fetches = own_issuer.count_fetches()
+    with ThreadPoolExecutor(10) as pool:
+        answers = b"".join(pool.map(send_all, [running_own.address] * 10, batched(requests, 100)))
+    assert answers.count(b"HTTP/1.1 401 Unauthorized\r\n") == answers.count(b'"reason":"unknown_key"') == 1000
+    assert own_issuer.count_fetches() == fetches + 1
+    assert ask(f"{running_own.url}/", token)[0] == 200
+
+
+def batched(items, size):
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def send_all(address, requests):
+    """Return the answers to requests that are sent on one connection without waiting."""
+    with socket.create_connection(address, timeout=30) as client:
+        client.sendall(b"\r\n".join(requests) + b"Connection: close\r\n\r\n")
+        return b"".join(iter(lambda: client.recv(65536), b""))
 
 
 @pytest.fixture
