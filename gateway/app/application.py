@@ -25,6 +25,7 @@ from gateway.app.watch import list_watched
 from gateway.config.load import Loaded
 from gateway.config.settings import ListenAddress, Settings
 from gateway.core.proofs import ProofCache
+from gateway.providers.clock import Clock
 from gateway.providers.fetch import open_session
 from gateway.providers.keyring import Keyring
 from gateway.providers.organizations import OrganizationCheck
@@ -43,11 +44,20 @@ class Application:
     A gateway made from a file; use it as an asynchronous context.
 
     ``load`` reads the file anew on each reload. Entering listens, leaving drains and stops. A worker listens on the
-    ``sockets`` that it was given, and leaves the admin listener and what is said once to its supervisor.
+    ``sockets`` that it was given, and leaves the admin listener and what is said once to its supervisor. Keys age by
+    the ``clock``.
     """
 
-    def __init__(self, load: Callable[[], Loaded], output: LogOutput, sockets: Sequence[socket.socket] = ()) -> None:
+    def __init__(
+        self,
+        load: Callable[[], Loaded],
+        output: LogOutput,
+        sockets: Sequence[socket.socket] = (),
+        *,
+        clock: Clock | None = None,
+    ) -> None:
         self._sockets = sockets
+        self._clock = clock
         self._load = load
         self._output = output
         self._loaded = load()
@@ -91,7 +101,7 @@ class Application:
         """
         settings = self.settings
         self._keyring = await self._stack.enter_async_context(
-            Keyring(settings.key_sources, on_fetch=self._metrics.count_jwks_fetch)
+            Keyring(settings.key_sources, clock=self._clock, on_fetch=self._metrics.count_jwks_fetch)
         )
         self._session = await self._stack.enter_async_context(open_session())
         self._gateway = Gateway(

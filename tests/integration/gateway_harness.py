@@ -35,6 +35,7 @@ from gateway.core.places import AUTHORIZATION
 from gateway.core.policy import Forwarding, Policy
 from gateway.core.routes import RouteTable
 from gateway.core.tokens import Provider
+from gateway.providers.clock import Clock
 
 ISSUER = "https://issuer.example/oidc"
 API = "https://my-api.example"
@@ -87,13 +88,19 @@ def make_settings(upstream: UpstreamSettings, **changed: Any) -> Settings:
 
 @asynccontextmanager
 async def open_gateway(
-    port: int, *, host: str = "127.0.0.1", output_path: str = os.devnull, **changed: Any
+    port: int,
+    *,
+    host: str = "127.0.0.1",
+    output_path: str = os.devnull,
+    clock: Clock | None = None,
+    **changed: Any,
 ) -> AsyncIterator[Application]:
-    """Open a gateway in front of the upstream on that port; its access lines go to that file."""
+    """Open a gateway in front of the upstream on that port; access lines go to that file, keys age by that clock."""
     settings = make_settings(UpstreamSettings("http", host, port), **changed)
     loaded = SimpleNamespace(settings=settings, path="gateway.yaml", warnings=())
     with open_output(output_path) as output:
-        async with Application(lambda: loaded, output) as application:  # type: ignore[arg-type] # all that it reads of a file
+        application = Application(lambda: loaded, output, clock=clock)  # type: ignore[arg-type] # all that it reads of a file
+        async with application:
             yield application
 
 
