@@ -10,11 +10,12 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 RUNTIME := .venv/.runtime-installed
 PROJECT := .venv/.project-installed
+FUZZ_ROUNDS ?= 100
 NODE_PACKAGES := tests/e2e/node_modules/.package-lock.json
 CORE_COVERAGE := --data-file=.coverage.core
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check conformance bench image image-test lock clean node-packages
+.PHONY: help demo test check conformance fuzz bench image image-test lock clean node-packages
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +36,9 @@ test: check node-packages ## All that must pass before a change lands
 
 conformance: $(PROJECT) ## Run the tests of the standards and write docs/conformance.md from them
 	$(BIN)/python -m tests.conformance
+
+fuzz: $(PROJECT) ## Try a million tokens; make test tries ten thousand (FUZZ_ROUNDS=100, of ten thousand each)
+	FUZZ_ROUNDS=$(FUZZ_ROUNDS) $(BIN)/python -m pytest tests/fuzz/test_tokens.py
 
 bench: $(PROJECT) ## Measure against Envoy, HAProxy, Fastify and FastAPI, in bench/results (BENCH_FLAGS="--rounds 1 --seconds 1")
 	@$(BIN)/python -m bench $(BENCH_FLAGS)
