@@ -19,7 +19,8 @@ from tests.e2e.corpus import build_corpus
 from tests.policies import RFC9068, make_policy, make_provider
 from tests.signing import ALGORITHMS, AUDIENCE, ISSUER, NOW
 
-pytestmark = pytest.mark.node
+# Seconds on a quiet machine, most of them for making keys.
+pytestmark = [pytest.mark.node, pytest.mark.timeout(180)]
 
 POLICY = make_policy(make_provider(**RFC9068))
 
@@ -166,7 +167,7 @@ def refusals(corpus, node):
         capture_output=True,
         text=True,
         check=True,
-        timeout=50,
+        timeout=120,
     )
     return dict(zip([case.name for case in corpus], map(json.loads, answered.stdout.splitlines()), strict=True))
 
