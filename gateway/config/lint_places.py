@@ -30,8 +30,11 @@ def lint_places(sound: Sound) -> Iterator[Finding]:
             if place.kind is PlaceKind.COOKIE and sound.allowed_origins == ():
                 message = f"{format_path(path)}: whatever changes something is refused: write allowed_origins"
                 yield Finding(path, message, Severity.WARNING)
-    if sound.allowed_origins and sound.has_all_providers and not has_cookie:
-        message = "allowed_origins: without a cookie in token_from, no origin is looked at: remove it"
+    has_tools = any(entry.mcp is not None for entry in sound.routes.values())
+    if sound.allowed_origins and sound.has_all_providers and not (has_cookie or has_tools):
+        message = (
+            "allowed_origins: without a cookie in token_from or a route with mcp, no origin is looked at: remove it"
+        )
         yield Finding(("allowed_origins",), message, Severity.WARNING)
 
 

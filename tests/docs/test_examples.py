@@ -55,6 +55,7 @@ OWN_TESTS = {
     "tenants",
     "identity=tenant",
     "resource",
+    "step-up",
     "envoy",
     "oauth2-proxy",
     "fastapi",

@@ -51,6 +51,8 @@ def ask(other: str, method: str, path: str, claims: dict[str, Any] | None) -> Al
     policy = load(FILES[other]).policy
     names = [provider.name for provider in policy.providers]
     fields = [] if claims is None else [(b"Authorization", b"Bearer " + make_token(NOW, **claims).encode())]
+    if method == "OPTIONS":
+        fields += [(b"Origin", b"https://app.example"), (b"Access-Control-Request-Method", b"POST")]
     keys = dict.fromkeys(names, make_key_set(KEY))
     try:
         outcome = decide(RequestHead(method, path, FieldSet(fields)), policy, keys, NOW, dict.fromkeys(names, True))
