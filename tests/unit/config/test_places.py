@@ -147,8 +147,8 @@ def test_origins_that_are_wrong(complain: Complain, written: str, message: str) 
             "{header: X-Token}",
             "allowed_origins: https://app.example\n",
             (
-                "9:18: warning: allowed_origins: without a cookie in token_from or a route with mcp, no origin is looked "
-                "at: remove it"
+                "9:18: warning: allowed_origins: without a cookie in token_from or a route with mcp, no origin is "
+                "looked at: remove it"
             ),
         ),
     ],
