@@ -59,10 +59,15 @@ def start(gateway, issuer, mcp_server, tail=""):
     return started, resource
 
 
-def run(program: str | Path, script: str, *arguments: str):
+def run(program: str | Path, script: str, *arguments: str, **environment: str):
     """Return what a client reports."""
     done = subprocess.run(
-        [program, MCP / script, *arguments], capture_output=True, text=True, timeout=60, env={**os.environ}, check=False
+        [program, MCP / script, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, **environment},
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -90,6 +95,16 @@ def test_the_node_client_calls_a_tool(gateway, issuer, mcp_server, grant, subjec
     assert report["tools"] == TOOL_NAMES
     assert report["read"] == {"read": "a", "subject": subject, "has_token": False}
     assert report["seen"][0] == ["POST", 401]
+
+
+def test_the_node_client_steps_up_for_a_user(gateway, issuer, mcp_server):
+    """With a token that lacks the scope it is refused, sends the user through another sign-in, and calls."""
+    _, resource = start(gateway, issuer, mcp_server)
+    token = issuer.access_token(resource, scope="write:items")
+    report = run("node", "client.mjs", resource, issuer.issuer, "user", TOKEN=token)
+    assert report.get("error") is None
+    assert report["read"] == {"read": "a", "subject": "user_1", "has_token": False}
+    assert report["seen"][0] == ["POST", 403]
 
 
 def test_the_node_client_is_refused_without_the_scope(gateway, issuer, mcp_server):

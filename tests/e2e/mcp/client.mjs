@@ -49,6 +49,8 @@ class SignedInUser {
 }
 
 const user = new SignedInUser();
+// A token to begin with, which may lack a scope.
+if (process.env.TOKEN) user.saved = { access_token: process.env.TOKEN, token_type: 'Bearer' };
 // As a machine, this client asks for its own scope, whatever a challenge names.
 const machine = new ClientCredentialsProvider({
   clientId: 'mcp',
