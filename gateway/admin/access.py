@@ -24,7 +24,7 @@ MAX_UNVERIFIED_LENGTH = 128
 
 # The beginning of a compact JWS or JWE (RFC 7515, section 7.1): base64url of '{"'. Links do carry them in their path.
 _TOKEN_MARK = "eyJ"  # noqa: S105 - how tokens begin, not one
-_TOKEN = re.compile(r"eyJ[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*)*")
+_TOKEN = re.compile(r"eyJ[A-Za-z0-9_-]{5,}(?:(?:\.|%2[eE])[A-Za-z0-9_-]*)*")
 
 
 @dataclass(slots=True)

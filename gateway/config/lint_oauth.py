@@ -8,6 +8,7 @@ from gateway.config.compile import compile_provider, name_providers
 from gateway.config.problems import Finding, Path, Severity
 from gateway.config.sound import Sound
 from gateway.core.audience import match_audiences
+from gateway.core.routes import parse_path_pattern
 from gateway.core.tokens import Provider
 
 
@@ -18,6 +19,13 @@ def lint_oauth(sound: Sound) -> Iterator[Finding]:
     for index, entry in sound.routes.items():
         if entry.mode == "observe":
             yield _warn_of_observing(("routes", index, "mode"), f"routes[{index}].mode")
+        if entry.mcp is not None and not parse_path_pattern(entry.path).has_rest:
+            yield Finding(
+                ("routes", index, "path"),
+                f"routes[{index}].path: many MCP servers answer {entry.path}/ as well, which is not of this route: "
+                f"write {entry.path.rstrip('/')}/**",
+                Severity.WARNING,
+            )
     if sound.has_all_providers and not any(path[0] == "providers" for path in sound.partial):
         yield from _check_resources(sound)
 

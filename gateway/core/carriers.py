@@ -59,10 +59,12 @@ def _compile_mention(name: bytes) -> re.Pattern[bytes]:
 
 
 def remove_cookies(value: bytes, names: Collection[bytes]) -> bytes:
-    """Return the value of a ``Cookie`` field without the cookies of these names."""
+    """Return the value of a ``Cookie`` field without the cookies of these names, empty where they cannot be cut out."""
     pairs = value.split(b";")
     kept = [pair for pair in pairs if pair.partition(b"=")[0].strip(b" \t") not in names]
-    return value if len(kept) == len(pairs) else b";".join(kept).strip(b" \t")
+    rest = value if len(kept) == len(pairs) else b";".join(kept).strip(b" \t")
+    # Where it stands as only some servers see it, nothing of the field goes on.
+    return b"" if any(_compile_mention(name).search(rest) for name in names) else rest
 
 
 # --- queries ---------------------------------------------------------------------------------------------------------

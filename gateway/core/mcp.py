@@ -20,6 +20,8 @@ from gateway.core.fields import FieldSet
 VERSIONS = frozenset({b"2026-07-28"})
 _VERSION = b"mcp-protocol-version"
 _CALL = b"tools/call"
+# They carry no request of MCP: streams, the end of sessions, preflights.
+_WITHOUT_CALLS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 _ENCODED = re.compile(rb"=\?base64\?([A-Za-z0-9+/]*={0,2})\?=")
 _MAX_NAME_LENGTH = 256
 
@@ -51,12 +53,15 @@ def find_tool_scopes(method: str, fields: FieldSet, rules: tuple[ToolRule, ...])
         RequestRefused: ``malformed_request``; the fields are missing, doubled or of another version, so that nobody can
             say which tool the body calls.
     """
-    if method != "POST":
+    if method in _WITHOUT_CALLS:
         return ()
     # Most older clients send none in their first request.
     if not fields.values(_VERSION) or _read_one(fields, _VERSION) not in VERSIONS:
         raise _refuse("This path needs a version of MCP that names the tool in a field: 2026-07-28.")
-    if _read_one(fields, b"mcp-method") != _CALL:
+    called = _read_one(fields, b"mcp-method")
+    if called != _CALL:
+        if called.lower() == _CALL:
+            raise _refuse("The Mcp-Method is not written as MCP has it: tools/call.")
         return ()
     name = _decode(_read_one(fields, b"mcp-name"))
     return next((rule.scopes for rule in rules if rule.takes(name)), ())
@@ -72,6 +77,8 @@ def _read_one(fields: FieldSet, name: bytes) -> bytes:
 
 def _decode(value: bytes) -> str:
     encoded = _ENCODED.fullmatch(value)
+    if encoded is None and value.startswith(b"=?"):
+        raise _refuse("The Mcp-Name is neither visible ASCII nor =?base64?...?=.")
     try:
         name = _decode_base64(encoded[1]).decode("utf-8") if encoded else value.decode("ascii")
     except ValueError:

@@ -15,7 +15,7 @@ from gateway.core.fields import build_lines
 from gateway.core.identity import IdentitySettings, build_identity_fields
 from gateway.core.jwt import MAX_TOKEN_LENGTH
 from gateway.core.organizations import OrganizationRules
-from gateway.core.places import AUTHORIZATION, TokenPlace
+from gateway.core.places import AUTHORIZATION, PlaceKind, TokenPlace
 from gateway.core.resource import Resource, build_metadata
 from gateway.core.routes import Access, RouteTable
 from gateway.core.tokens import Provider, normalize_issuer
@@ -114,9 +114,16 @@ class Policy:
             resource,
             (issuer for each in self.providers if takes_all or each.name in taken for issuer in each.issuers),
             (scope for route in routes for scope in (*route.scopes, *route.any_scope)),
+            _list_bearer_methods(self.token_places),
         )
 
     def select_providers(self, issuer: str) -> tuple[Provider, ...]:
         """Return the providers whose tokens this issuer signs, in file order."""
         candidates = self._by_issuer.get(normalize_issuer(issuer), ())
         return tuple(provider for provider in candidates if provider.has_issuer(issuer))
+
+
+def _list_bearer_methods(places: tuple[TokenPlace, ...] | None) -> list[str]:
+    """Return the places that RFC 6750, section 2, has a word for; None is the Authorization field alone."""
+    words = {PlaceKind.AUTHORIZATION: "header", PlaceKind.QUERY: "query"}
+    return [words[place.kind] for place in places or (AUTHORIZATION,) if place.kind in words]

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.core.decision import Allow, RequestHead, decide, match_route
-from gateway.core.errors import GatewayError
+from gateway.core.errors import GatewayError, Reason
 from gateway.core.jwks import KeySet
 from gateway.core.organizations import NeedStanding
 from gateway.core.policy import Policy
 from gateway.core.resource import Resource
 from gateway.core.routes import Match
 from gateway.core.verification import NeedKeys
+
+# What the file says of everyone; a route that is observed does not undo it.
+_OF_THE_FILE = frozenset({Reason.ORGANIZATION_DENIED, Reason.AUTHORIZATION_UNAVAILABLE})
 
 
 def observe(
@@ -25,7 +28,8 @@ def observe(
     """
     Return how a refused request goes on where the file says ``mode: observe``.
 
-    It goes on with the identity that its token proves, whatever its route demands of that; without one, as anonymous.
+    It goes on with the identity that its token proves, whatever its route demands of that; without one, or where the
+    file lets nobody of its organization call, as anonymous.
     The other parameters are those of ``decide``.
 
     Raises:
@@ -37,9 +41,13 @@ def observe(
     try:
         target, default = match_route(head, policy.unguarded)
     except GatewayError:
-        # What two servers read in two ways is not for any of them.
+        # There is nothing that could be sent.
         raise error from None
     match = match or default
+    if error.reason in _OF_THE_FILE:
+        if not policy.is_observed:
+            raise error
+        return Allow(target, match, policy.anonymous_lines, None)
     try:
         outcome = decide(head, policy.unguarded, keys, now, asked)
     except GatewayError:

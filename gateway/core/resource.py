@@ -37,9 +37,13 @@ def build_resource(identifier: str) -> Resource:
     return Resource(identifier, urlunsplit((parts.scheme, parts.netloc, _WELL_KNOWN + path, parts.query, "")))
 
 
-def build_metadata(resource: Resource, issuers: Iterable[str], scopes: Iterable[str]) -> bytes:
+def build_metadata(
+    resource: Resource, issuers: Iterable[str], scopes: Iterable[str], methods: Iterable[str] = ("header",)
+) -> bytes:
     """
     Return the metadata of a resource: the issuers that sign tokens for it, and the scopes that its routes ask for.
+
+    ``methods`` are the ways of RFC 6750 in which a token may be sent.
 
     RFC 9728, section 2: members without a value are left out (section 3.2). We sign no responses, so no algorithms for
     that are named.
@@ -50,6 +54,6 @@ def build_metadata(resource: Resource, issuers: Iterable[str], scopes: Iterable[
         "resource": resource.identifier,
         "authorization_servers": servers,
         "scopes_supported": sorted(set(scopes)),
-        "bearer_methods_supported": ["header"],
+        "bearer_methods_supported": list(methods),
     }
     return json.dumps({name: value for name, value in members.items() if value}, indent=2).encode("ascii") + b"\n"

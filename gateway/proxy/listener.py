@@ -30,6 +30,7 @@ from gateway.proxy.visit import Visit
 _LINGERING_SECONDS = 2.0
 # How a chunked body without trailers ends: no trailer field is a lone "0" (RFC 9112, section 7.1).
 _PLAIN_END = b"\r\n0\r\n\r\n"
+_HEAD_END = b"\r\n\r\n"
 OVERLOADED_RETRY_SECONDS = 1
 _BAD_REQUEST = 400
 # socket(7): a socket that lingers for no time is closed with RST.
@@ -150,11 +151,11 @@ class ClientProtocol(web.RequestHandler):
         if self.visit is not None:
             # A second request is for aiohttp's queue, so the one before it must be there first.
             self.hand_over()
-        # Between two requests aiohttp waits and its parser holds nothing: a head that has begun would have its timer.
         elif (
             waiter is not None
-            and self._head_timer is None
             and not (waiter.done() or self.writing_paused)
+            # Its parser must hold no part of a head, also of one that began while another request was served.
+            and (not self._end or self._end.endswith(_HEAD_END))
             and self._gateway.fast_path.take(self, data)
         ):
             return

@@ -23,7 +23,8 @@ _MAX_LENGTH_DIGITS = 19
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+,;=\-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 # 16 octets in base64 (RFC 6455, section 4.1).
 _WEBSOCKET_KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._\-]{1,128}")
+# Not one that begins as a token does, for it is written down.
+_REQUEST_ID = re.compile(rb"(?!eyJ)[A-Za-z0-9._\-]{1,128}")
 # W3C Trace Context, section 3.2
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 

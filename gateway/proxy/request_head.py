@@ -49,6 +49,8 @@ _FORWARDED = frozenset(
         b"true-client-ip",
     }
 )
+# What routes, preflights and origins are decided by.
+_DECISIVE = frozenset({b"host", b"origin", b"access-control-request-method", b"sec-fetch-site"})
 _FORWARDED_PREFIX = b"x-forwarded-"
 # We write these on each request: said by a trusted proxy, the first is continued and the others are kept.
 _OWN_FORWARDED = frozenset({b"forwarded", b"x-forwarded-for"})
@@ -252,12 +254,16 @@ def _drop_listed(header: RequestHeader) -> None:
     """
     Remove the fields that Connection names.
 
-    But for Host, which no client can keep from the upstream, and what a trusted proxy says of a client: many pass the
-    client's Connection on.
+    But for what a decision may have been made by, which no client can keep from the upstream, and what a trusted proxy
+    says of a client: many pass the client's Connection on.
     """
-    listed = [name for name in split_list(header.connection) if not (name == b"host" or _is_forwarded(name))]
+    listed = [name for name in split_list(header.connection) if not (_is_decisive(name) or _is_forwarded(name))]
     lines = [line for piece in header.passed for line in piece.split(b"\r\n")]
     header.passed = [line for line in lines if line.partition(b":")[0].lower() not in listed]
+
+
+def _is_decisive(name: bytes) -> bool:
+    return name in _DECISIVE or name.startswith(b"mcp-")
 
 
 def _is_forwarded(folded: bytes) -> bool:

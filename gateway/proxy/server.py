@@ -125,6 +125,7 @@ class Gateway:
             raise visit.error
         document = visit.runtime.settings.policy.documents.get(visit.target)
         if document is not None:
+            check_fields(visit.fields)
             return self._publish(visit, document)
         asked: dict[str, bool] = {}
         standings: dict[str, Standing] = {}

@@ -30,7 +30,7 @@ providers:
     applicationID: ${RESOURCE}
 resource: ${RESOURCE}
 routes:
-  - path: /mcp
+  - path: /mcp/**
     scopes: [read:items]
 """
 TOOLS = '    mcp: {tools: {"delete_*": write:items}}\n'

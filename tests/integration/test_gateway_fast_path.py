@@ -221,3 +221,31 @@ async def test_a_stop_waits_for_who_was_taken() -> None:
         assert answer.fields(b"connection") == [b"close"]
         assert await client.reader.read() == b""
         await stop
+
+
+@pytest.mark.parametrize("is_at_once", [True, False], ids=["with the first", "while it is served"])
+@in_loop
+async def test_a_head_that_has_begun_goes_on(is_at_once: bool) -> None:
+    """What looks like a whole request is the rest of a field, if a head began while another request was served."""
+    heads: list[bytes] = []
+
+    async def script(peer: Peer) -> None:
+        while True:
+            heads.append(await peer.read_head())
+            await asyncio.sleep(0.05)
+            await peer.send(OK)
+
+    part = b"POST /first HTTP/1.1\r\nContent-Length: 0\r\nX-Note: "
+    async with observe(script, is_warm=True) as gateway, RawClient(gateway.application) as client:
+        heads.clear()
+        if is_at_once:
+            await client.send(get() + part)
+        else:
+            await client.send(get())
+            await wait_until(lambda: bool(heads))
+            await client.send(part)
+        assert (await client.read_answer()).status == 200
+        assert (await client.ask(get())).status == 200
+        assert heads[1].startswith(b"POST /first ")
+        assert b"X-Note: GET / HTTP/1.1\r\n" in heads[1]
+        assert len(heads) == 2

@@ -19,6 +19,14 @@ STRANGE = (
         ("mode: observe\n", [f"8:7: warning: mode: {OBSERVES}"]),
         ("routes: [{path: /a, mode: observe}]\n", [f"8:27: warning: routes[0].mode: {OBSERVES}"]),
         ("mode: enforce\nroutes: [{path: /a, mode: enforce}]\n", []),
+        (
+            "routes: [{path: /mcp, mcp: {tools: {'*': a}}}]\n",
+            [
+                "8:17: warning: routes[0].path: many MCP servers answer /mcp/ as well, which is not of this route: "
+                "write /mcp/**"
+            ],
+        ),
+        ("routes: [{path: /mcp/**, mcp: {tools: {'*': a}}}]\n", []),
         ("resource: https://api.example\n", [f"8:11: warning: resource: {STRANGE}"]),
         (
             "routes: [{path: /a, resource: 'https://api.example/a'}]\n",

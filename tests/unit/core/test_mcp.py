@@ -68,14 +68,20 @@ def test_the_first_rule_that_takes_a_tool_decides():
     assert isinstance(ask(VERSION, CALL, (b"Mcp-Name", b"x"), scope="b", policy=policy), Allow)
 
 
-@pytest.mark.parametrize("method", [b"tools/list", b"server/discover", b"Tools/Call"])
+@pytest.mark.parametrize("method", [b"tools/list", b"server/discover"])
 def test_other_methods_of_mcp_need_what_the_route_needs(method):
     assert isinstance(ask(VERSION, (b"Mcp-Method", method), scope="mcp"), Allow)
 
 
-@pytest.mark.parametrize("method", ["GET", "DELETE"])
-def test_only_post_carries_calls(method):
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS"])
+def test_some_methods_carry_no_calls(method):
     assert isinstance(ask(scope="mcp", method=method), Allow)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "QUERY"])
+def test_any_other_method_may_carry_one(method):
+    with pytest.raises(GatewayError, match="malformed_request"):
+        ask(scope="mcp", method=method)
 
 
 NAME = (b"Mcp-Name", b"read_item")
@@ -102,6 +108,9 @@ NAME = (b"Mcp-Name", b"read_item")
         (VERSION, CALL, (b"Mcp-Name", b"=?base64?eA=?=")),
         (VERSION, CALL, (b"Mcp-Name", b"=?base64??=")),
         (VERSION, CALL, (b"Mcp-Name", b"x" * 257)),
+        (VERSION, CALL, (b"Mcp-Name", b"=?BASE64?ZGVsZXRlX2l0ZW0=?=")),
+        (VERSION, CALL, (b"Mcp-Name", b"=?base64?-?=")),
+        (VERSION, (b"Mcp-Method", b"TOOLS/CALL"), NAME),
     ],
 )
 def test_what_nobody_can_tell_the_tool_of_is_refused(fields):
@@ -109,11 +118,6 @@ def test_what_nobody_can_tell_the_tool_of_is_refused(fields):
     with pytest.raises(GatewayError) as refused:
         ask(*fields, scope="mcp mcp:read mcp:write mcp:delete mcp:admin")
     assert refused.value.reason is Reason.MALFORMED_REQUEST
-
-
-def test_what_is_no_base64_is_a_name():
-    """Only the whole form is one."""
-    assert isinstance(call(b"=?base64?-?=", "mcp"), Allow)
 
 
 def test_a_route_without_tools_reads_no_field_of_mcp():

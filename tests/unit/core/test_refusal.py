@@ -79,11 +79,19 @@ def test_keys_are_asked_for_before_a_request_is_passed_on():
     assert pass_on(head, OBSERVED, reason=Reason.METHOD_NOT_ALLOWED, keys={}, asked={}) == NeedKeys("main", "key-1")
 
 
-def test_an_organization_that_may_not_call_is_observed():
-    """Its callers are told to the upstream, which has known them before."""
+def test_an_organization_that_may_not_call_is_nobody():
+    """Its callers go on where the file is observed, and are told to nobody."""
     policy = make_policy(is_observed=True, organizations=OrganizationRules(allowed=frozenset({"org_1"})))
     head = make_head(make_token(org_id="org_2"))
-    assert read_subject(pass_on(head, policy, reason=Reason.ORGANIZATION_DENIED)) == "user-1"
+    assert read_subject(pass_on(head, policy, reason=Reason.ORGANIZATION_DENIED)) is None
+
+
+def test_a_route_that_is_observed_does_not_undo_what_the_file_says():
+    """Whom it shuts out, it shuts out there too."""
+    policy = make_policy(routes=ROUTES, organizations=OrganizationRules(denied=frozenset({"org_2"})))
+    head = make_head(make_token(org_id="org_2", scope="items:read"), "/observed")
+    with pytest.raises(GatewayError, match="organization_denied"):
+        pass_on(head, policy, reason=Reason.ORGANIZATION_DENIED)
 
 
 def test_a_route_alone_may_be_observed():

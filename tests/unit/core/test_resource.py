@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from gateway.core.places import AUTHORIZATION, PlaceKind, TokenPlace
 from gateway.core.resource import build_metadata, build_resource
 from tests.policies import make_policy, make_provider, make_route, make_routes
 
@@ -42,6 +43,22 @@ def test_metadata_names_what_a_client_must_know():
         "scopes_supported": ["r", "w"],
         "bearer_methods_supported": ["header"],
     }
+
+
+@pytest.mark.parametrize(
+    ("places", "methods"),
+    [
+        ((AUTHORIZATION,), ["header"]),
+        ((AUTHORIZATION, TokenPlace(PlaceKind.QUERY, "t")), ["header", "query"]),
+        ((TokenPlace(PlaceKind.QUERY, "t"),), ["query"]),
+        ((TokenPlace(PlaceKind.COOKIE, "s"),), None),
+    ],
+)
+def test_metadata_names_the_ways_that_the_file_takes(places, methods):
+    """A client that believes it must not be refused for it."""
+    policy = make_policy(make_provider(token_places=places), resource=API)
+    [document] = policy.documents.values()
+    assert json.loads(document).get("bearer_methods_supported") == methods
 
 
 def test_empty_members_are_left_out():

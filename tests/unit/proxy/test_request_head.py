@@ -272,6 +272,22 @@ def test_connection_names_what_goes_no_further() -> None:
     assert b"Via: 1.1 auth-gateway" in lines
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"MCP-Protocol-Version",
+        b"Mcp-Method",
+        b"Mcp-Name",
+        b"Origin",
+        b"Access-Control-Request-Method",
+        b"Sec-Fetch-Site",
+    ],
+)
+def test_no_client_strips_what_was_decided_by(name: bytes) -> None:
+    """The value that was checked is the value that goes on: without it, the upstream would see another request."""
+    assert name + b": x" in build((name, b"x"), (b"Connection", b"close, " + name.lower()))
+
+
 def test_no_client_strips_what_a_trusted_proxy_says() -> None:
     """A proxy that passes its client's Connection on must not lose its own fields by it."""
     connection = (b"Connection", b"close, X-Forwarded-Proto, X-Real-IP, X-Hop")
