@@ -29,6 +29,8 @@ NODE = ("node", "--experimental-websocket")
 # RFC 6455, section 1.3
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
+PREFLIGHT = "-H 'Origin: https://app.example' -H 'Access-Control-Request-Method: POST'"
+
 
 @contextmanager
 def run_page(folder: Path, backend: Backend) -> Iterator[Live]:
@@ -51,7 +53,8 @@ def test_commands_print_what_stands_below_them(tmp_path):
 def test_preflights_reach_the_backend(tmp_path):
     """They have no token; what follows one needs it."""
     with run_backend() as backend, run_page(tmp_path, backend) as live:
-        assert run_curl("curl -s -X OPTIONS http://127.0.0.1:8080/items", live) == "ok\n"
+        assert run_curl(f"curl -s -X OPTIONS {PREFLIGHT} http://127.0.0.1:8080/items", live) == "ok\n"
+        assert "missing_token" in run_curl("curl -s -X OPTIONS http://127.0.0.1:8080/items", live)
         assert "missing_token" in run_curl("curl -s http://127.0.0.1:8080/items", live)
 
 

@@ -106,6 +106,7 @@ def test_what_is_not_known_is_null() -> None:
         ("user:S3CR3T@host:443", "host:443"),
         (f"/invitations/{CANARY}/accept", "/invitations/[token]/accept"),
         (f"/{CANARY[:20]}", "/[token]"),
+        (f"/a/{CANARY.replace('.', '%2E', 1).replace('.', '%2e')}/b", "/a/[token]/b"),
         ("/eyJ", "/eyJ"),
         ("/" + "a" * 2000, "/" + "a" * 1023),
         ("/" + "a" * 1020 + CANARY, "/" + "a" * 1020 + "[to"),

@@ -22,8 +22,10 @@ STRANGE = (
         (
             "routes: [{path: /mcp, mcp: {tools: {'*': a}}}]\n",
             [
-                "8:17: warning: routes[0].path: many MCP servers answer /mcp/ as well, which is not of this route: "
-                "write /mcp/**"
+                (
+                    "8:17: warning: routes[0].path: many MCP servers answer /mcp/ as well, which is not of this route: "
+                    "write /mcp/**"
+                )
             ],
         ),
         ("routes: [{path: /mcp/**, mcp: {tools: {'*': a}}}]\n", []),

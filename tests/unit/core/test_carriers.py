@@ -78,6 +78,9 @@ def test_a_cookie_is_read_in_one_way_only(fields, expected):
         (b"sessions=1; Session=2; a=session=3", b"sessions=1; Session=2; a=session=3"),
         (b"session=x; other=y; session=z", b""),
         (b"", b""),
+        # As some servers see it, the cookie stands here too, so nothing of the field goes on.
+        (b"a=1, session=x", b""),
+        (b'a="1 session =x"; b=2', b""),
     ],
 )
 def test_other_cookies_stay_as_they_are(value, expected):

@@ -128,7 +128,9 @@ def test_a_plain_request_id_is_kept(given: bytes) -> None:
     assert choose_request_id((given,)) == given
 
 
-@pytest.mark.parametrize("given", [(), (b"",), (b"x" * 129,), (b"a b",), (b"\xe9",), (b"a\n",), (b"a", b"b")])
+@pytest.mark.parametrize(
+    "given", [(), (b"",), (b"x" * 129,), (b"a b",), (b"\xe9",), (b"a\n",), (b"a", b"b"), (b"eyJhbGciOiJFUzI1NiJ9.eyJ",)]
+)
 def test_any_other_request_id_is_made_anew(given: tuple[bytes, ...]) -> None:
     """None, two or none that is plain: an id of ours, another one each time."""
     first, second = choose_request_id(given), choose_request_id(given)
