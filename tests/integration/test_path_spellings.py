@@ -2,7 +2,7 @@
 No spelling of a path reaches what the rules keep closed.
 
 For each spelling the gateway refuses, or the rule that it found is the one of what a server behind it would serve for
-the very octets that it forwards: by readers written out here, by Node.js and by nginx.
+the very octets that it forwards: by readers written out here, by Node.js, by uvicorn and by nginx.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -183,6 +184,16 @@ http.createServer((request, response) => response.end(JSON.stringify([
   attempt(() => new URL(request.url, "http://h").pathname),
 ]))).listen(process.argv[1]);
 """
+UVICORN = """
+import json, sys, uvicorn
+
+async def app(scope, receive, send):
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": json.dumps(scope["path"]).encode()})
+
+uvicorn.run(app, uds=sys.argv[1], lifespan="off", log_level="error")
+"""
 NGINX = """
 daemon off; master_process off; pid {folder}/pid; error_log stderr crit;
 events {{ worker_connections 64; }}
@@ -238,6 +249,17 @@ def test_node_serves_what_was_matched(tmp_path):
             status, body = fetch(path, spelling)
             readings += [(spelling, reading) for reading in json.loads(body)] if status == 200 else []
     assert len(readings) > 2 * len(SPELLINGS)
+    assert list_holes(readings) == []
+
+
+def test_uvicorn_serves_what_was_matched(tmp_path):
+    """``path`` of the scope is what applications of Python route by."""
+    path, readings = tmp_path / "socket", []
+    with run_server([sys.executable, "-c", UVICORN, str(path)], path):
+        for spelling in SPELLINGS:
+            status, body = fetch(path, spelling)
+            readings += [(spelling, json.loads(body))] if status == 200 else []
+    assert len(readings) > 100
     assert list_holes(readings) == []
 
 

@@ -91,7 +91,7 @@ def test_every_mistake_in_one_run() -> None:
 @pytest.mark.parametrize("access", ["public", "optional"])
 def test_tools_are_for_callers_with_a_token(complain: Complain, access: str) -> None:
     """Else whoever has none would call them all."""
-    [problem] = complain(tail=f"routes: [{{path: /mcp, access: {access}, mcp: {{tools: {{'*': [a]}}}}}}]\n")
+    [problem] = complain(tail=f"routes: [{{path: /mcp/**, access: {access}, mcp: {{tools: {{'*': [a]}}}}}}]\n")
     assert problem.endswith("routes[0].mcp: whoever has no token has no scope for a tool: write access: required")
 
 
