@@ -126,4 +126,4 @@ class Policy:
 def _list_bearer_methods(places: tuple[TokenPlace, ...] | None) -> list[str]:
     """Return the places that RFC 6750, section 2, has a word for; None is the Authorization field alone."""
     words = {PlaceKind.AUTHORIZATION: "header", PlaceKind.QUERY: "query"}
-    return [words[place.kind] for place in places or (AUTHORIZATION,) if place.kind in words]
+    return list(dict.fromkeys(words[place.kind] for place in places or (AUTHORIZATION,) if place.kind in words))

@@ -51,6 +51,7 @@ def test_metadata_names_what_a_client_must_know():
         ((AUTHORIZATION,), ["header"]),
         ((AUTHORIZATION, TokenPlace(PlaceKind.QUERY, "t")), ["header", "query"]),
         ((TokenPlace(PlaceKind.QUERY, "t"),), ["query"]),
+        ((TokenPlace(PlaceKind.QUERY, "t"), TokenPlace(PlaceKind.QUERY, "u")), ["query"]),
         ((TokenPlace(PlaceKind.COOKIE, "s"),), None),
     ],
 )
