@@ -14,8 +14,8 @@ from typing import Any
 
 from gateway.admin.access import clean_path, cut_unverified, hide_tokens
 from gateway.admin.logs import format_timestamp
-from gateway.core.decision import RequestHead, match_route
-from gateway.core.errors import GatewayError, Reason
+from gateway.core.decision import RequestHead, find_match
+from gateway.core.errors import Reason
 from gateway.core.fields import FieldSet
 from gateway.core.policy import Policy
 
@@ -90,10 +90,8 @@ def describe_refused(request: RefusedRequest) -> dict[str, Any]:
 def _find_route(request: RefusedRequest) -> str | None:
     """Return the name of the rule that a request falls under, None where the refusal came before it or is about it."""
     head = RequestHead(request.method, request.path, FieldSet([(b"Host", host) for host in request.hosts]))
-    try:
-        return match_route(head, request.policy)[1].label
-    except GatewayError:
-        return None
+    match = find_match(head, request.policy)
+    return None if match is None else match.label
 
 
 def _list_sides(value: object) -> list[str]:

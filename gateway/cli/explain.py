@@ -97,26 +97,12 @@ def command(
     except ConfigError as error:
         click.echo(error.render(), err=True)
         context.exit(ExitCode.UNKNOWN)
-    at = time.time() if now is None else now
-    keys = asyncio.run(_collect_keys(text, loaded.settings, at, is_offline=offline))
-    places = _Places(loaded, config.name)
     head = RequestHead(method, path or "/", FieldSet([(b"Authorization", f"Bearer {text}".encode("utf-8", "replace"))]))
-    situation = Situation(
-        head,
-        text,
-        loaded.settings.policy,
-        keys.sets,
-        at,
-        places.locate,
-        places.locate_route,
-        keys.errors,
+    situation = replace(
+        _describe_situation(loaded, config.name, head, text, time.time() if now is None else now, is_offline=offline),
         has_path=path is not None,
         remedies=list_remedies(left_out),
     )
-    organization = find_organization(situation)
-    if organization is not None:
-        standing = asyncio.run(_find_standing(organization, loaded.settings, is_offline=offline))
-        situation = replace(situation, standings={organization: standing})
     explanation = build_explanation(situation)
     notes = (*(f"{each.value} left out." for each in left_out), *list_remarks(explanation))
     if output == "json":
@@ -125,6 +111,21 @@ def command(
         for line in render_text(explanation, notes):
             click.echo(line)
     context.exit(_EXIT_CODES[explanation.verdict])
+
+
+def _describe_situation(
+    loaded: Loaded, name: str, head: RequestHead, text: str, at: float, *, is_offline: bool
+) -> Situation:
+    """Return all that the decision on a token depends on; keys and organizations are asked for, unless offline."""
+    keys = asyncio.run(_collect_keys(text, loaded.settings, at, is_offline=is_offline))
+    places = _Places(loaded, name)
+    policy = loaded.settings.policy
+    situation = Situation(head, text, policy, keys.sets, at, places.locate, places.locate_route, keys.errors)
+    organization = find_organization(situation)
+    if organization is None:
+        return situation
+    standing = asyncio.run(_find_standing(organization, loaded.settings, is_offline=is_offline))
+    return replace(situation, standings={organization: standing})
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from gateway.cli.checks import Check, Sides, describe_sides, find_failed_check, is_about_token
-from gateway.core.decision import Allow, RequestHead, decide, match_route
+from gateway.core.decision import Allow, RequestHead, decide, find_match
 from gateway.core.errors import GatewayError, Reason
 from gateway.core.jwks import KeySet
 from gateway.core.jwt import Token, parse_token
@@ -143,7 +143,7 @@ def build_explanation(situation: Situation) -> Explanation:
     """Return the decision on a request, and what each provider says of its token."""
     token = read_token(situation.text, situation.policy)
     providers = () if token is None else _ask_providers(token, situation)
-    return Explanation(situation, token, providers, _find_route(situation), _decide(situation))
+    return Explanation(situation, token, providers, find_match(situation.head, situation.policy), _decide(situation))
 
 
 def read_token(text: str, policy: Policy) -> Token | None:
@@ -196,13 +196,6 @@ def _forget_places(policy: Policy) -> Policy:
 def _list_answers(situation: Situation) -> Mapping[str, bool]:
     """Every provider was asked; those without keys did not answer."""
     return {provider.name: provider.name in situation.keys for provider in situation.policy.providers}
-
-
-def _find_route(situation: Situation) -> Match | None:
-    try:
-        return match_route(situation.head, situation.policy)[1]
-    except GatewayError:
-        return None
 
 
 def verify_alone(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from gateway.cli.explanation import Explanation, Situation
-from gateway.core.decision import REFUSED_METHODS, RequestHead, match_route
+from gateway.core.decision import REFUSED_METHODS, RequestHead, find_match
 from gateway.core.errors import GatewayError, Reason
 from gateway.core.routes import Match
 
@@ -47,10 +47,7 @@ def _swap_slash(target: str) -> str:
 
 
 def _match(target: str, situation: Situation) -> Match | None:
-    try:
-        return match_route(RequestHead(situation.head.method, target, situation.head.fields), situation.policy)[1]
-    except GatewayError:
-        return None
+    return find_match(RequestHead(situation.head.method, target, situation.head.fields), situation.policy)
 
 
 def _find_method(explanation: Explanation, error: GatewayError) -> Iterator[str]:

@@ -196,6 +196,14 @@ def match_route(head: RequestHead, policy: Policy) -> tuple[str, Match]:
     return target, _match_path(target, method, policy)
 
 
+def find_match(head: RequestHead, policy: Policy) -> Match | None:
+    """Return the rule that a request falls under, or None where it is refused before one is found, or by one."""
+    try:
+        return match_route(head, policy)[1]
+    except GatewayError:
+        return None
+
+
 def _match_path(target: str, method: str, policy: Policy) -> Match:
     # Where the path decides nothing, no path is ambiguous; "OPTIONS *" is about the server.
     if not policy.has_decisive_path:

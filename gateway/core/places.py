@@ -7,7 +7,7 @@ request has one token: two in two places are refused as two in one are (section 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 
@@ -121,13 +121,8 @@ def check_page(fields: FieldSet, allowed: Collection[bytes]) -> None:
         RequestRefused: ``origin_denied``.
     """
     origins = fields.values(b"origin")
-    if origins and (len(origins) != 1 or origins[0] not in allowed):
-        raise RequestRefused(
-            Reason.ORIGIN_DENIED,
-            "A page of this origin may not call the tools of this path.",
-            received=b", ".join(origins).decode("latin-1"),
-            expected=sorted(origin.decode("ascii") for origin in allowed),
-        )
+    if origins:
+        _check_listed(origins, allowed, "A page of this origin may not call the tools of this path.")
 
 
 def check_origin(method: str, fields: FieldSet, allowed: Collection[bytes]) -> None:
@@ -147,10 +142,15 @@ def check_origin(method: str, fields: FieldSet, allowed: Collection[bytes]) -> N
     origins, sites = fields.values(b"origin"), fields.values(b"sec-fetch-site")
     if not origins and not is_websocket and len(sites) == 1 and sites[0] in _OWN_SITES:
         return
+    description = "A page of this origin may not use the cookie." if origins else "The request says no origin."
+    _check_listed(origins, allowed, description)
+
+
+def _check_listed(origins: Sequence[bytes], allowed: Collection[bytes], description: str) -> None:
     if len(origins) != 1 or origins[0] not in allowed:
         raise RequestRefused(
             Reason.ORIGIN_DENIED,
-            "A page of this origin may not use the cookie." if origins else "The request says no origin.",
+            description,
             received=b", ".join(origins).decode("latin-1"),
             expected=sorted(origin.decode("ascii") for origin in allowed),
         )

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.core.decision import Allow, RequestHead, decide, match_route
+from gateway.core.decision import Allow, RequestHead, decide, find_match, match_route
 from gateway.core.errors import GatewayError, Reason
 from gateway.core.jwks import KeySet
 from gateway.core.organizations import NeedStanding
 from gateway.core.policy import Policy
 from gateway.core.resource import Resource
-from gateway.core.routes import Match
 from gateway.core.verification import NeedKeys
 
 # What the file says of everyone; a route that is observed does not undo it.
@@ -35,7 +34,7 @@ def observe(
     Raises:
         GatewayError: The refusal, where it holds: refusals are enforced, or the request could not be sent on at all.
     """
-    match = _find_match(head, policy)
+    match = find_match(head, policy)
     if not (policy.is_observed or (match is not None and match.route is not None and match.route.is_observed)):
         raise error
     try:
@@ -57,12 +56,5 @@ def observe(
 
 def find_resource(head: RequestHead, policy: Policy) -> Resource | None:
     """Return the resource that a request was for, to be named in a challenge (RFC 9728, section 5.1)."""
-    match = _find_match(head, policy)
+    match = find_match(head, policy)
     return (match.route.resource if match is not None and match.route is not None else None) or policy.resource
-
-
-def _find_match(head: RequestHead, policy: Policy) -> Match | None:
-    try:
-        return match_route(head, policy)[1]
-    except GatewayError:
-        return None

@@ -249,7 +249,6 @@ class Gateway:
             protocol.cut(is_http_1_1=visit.is_http_1_1)
             return False
         policy = visit.runtime.settings.policy
-        visit.status = error.reason.status
         # Behind a malformed request stands nothing (RFC 9112, section 6.3).
         keep_alive = self._may_keep(visit) and error.reason is not Reason.MALFORMED_REQUEST
         head, body = build_refusal(

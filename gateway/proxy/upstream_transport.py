@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import select
+from abc import ABC, abstractmethod
 from typing import cast
 
 from gateway.proxy.deadline import Deadline
 from gateway.proxy.sink import Sink
 
 
-class UpstreamTransport(asyncio.Protocol):
+class UpstreamTransport(asyncio.Protocol, ABC):
     """A connection, whatever it carries; ``is_connected`` says that there is or was one."""
 
     _transport: asyncio.Transport
@@ -78,8 +79,9 @@ class UpstreamTransport(asyncio.Protocol):
             self._sink.resume_writing()
         wake(self._drainer)
 
+    @abstractmethod
     def _time_out(self) -> None:
-        raise NotImplementedError
+        """End what waits for the upstream: its time is over."""
 
 
 def wake(waiter: asyncio.Future[None] | None) -> None:
