@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import gc
 import json
 import ssl
 import time
@@ -49,7 +50,10 @@ def custom(jwks: str, more: str = "") -> str:
 async def look(*providers: str) -> LiveAnswer:
     """Ask the issuers of a file as the command does, which has no loop around it."""
     loaded = parse_config(write(*providers), "gateway.yaml", {})
-    return await asyncio.to_thread(LiveAnswer.ask, loaded)
+    answer = await asyncio.to_thread(LiveAnswer.ask, loaded)
+    # The command's process ends with its loop, and with it a TLS connection that still waits for the issuer's goodbye.
+    gc.collect()
+    return answer
 
 
 async def report(provider: str) -> tuple[ExitCode, dict[str, LiveCheck]]:
