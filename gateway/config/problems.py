@@ -62,8 +62,9 @@ class Problem:
     source: str = ""
 
     def __str__(self) -> str:
-        """Return the one line that editors and CI understand."""
-        return f"{self.path}:{self.line}:{self.column}: {self.severity.value}: {self.message}"
+        """Return the one line that editors and CI understand; nothing in it steers a terminal."""
+        text = f"{self.path}:{self.line}:{self.column}: {self.severity.value}: {self.message}"
+        return _replace_controls(text, "?")
 
     def render(self) -> str:
         """Return the line with the source and a caret beneath."""
@@ -82,10 +83,14 @@ def _cut_source(source: str, column: int) -> tuple[str, int]:
     """Return a line short enough to read, with the column in it; secrets starred, tabs and controls as a space."""
     for pattern in _SECRETS:
         source = pattern.sub(lambda found: found["before"] + "*" * len(found["secret"]), source)
-    source = "".join(character if character.isprintable() else " " for character in source)
+    source = _replace_controls(source, " ")
     start = max(0, column - _MAX_SOURCE_WIDTH // 2) if len(source) > _MAX_SOURCE_WIDTH else 0
     cut = source[start : start + _MAX_SOURCE_WIDTH]
     return ("…" + cut[1:] if start else cut).rstrip(), column - start
+
+
+def _replace_controls(text: str, by: str) -> str:
+    return "".join(character if character.isprintable() else by for character in text)
 
 
 def format_path(path: Path) -> str:

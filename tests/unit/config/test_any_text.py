@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.config.load import Loaded, parse_config
@@ -46,7 +46,7 @@ def check_problems(text: str, problems: tuple[Problem, ...]) -> None:
     for problem in problems:
         assert 1 <= problem.line <= len(text.splitlines()) + 1
         assert problem.column >= 1
-        assert "\n" not in str(problem)
+        assert str(problem).isprintable()
         assert "Value error" not in problem.message
         assert "pydantic" not in problem.render()
 
@@ -80,6 +80,8 @@ def change(value: Any, path: tuple[Any, ...], new: Any) -> Any:
 
 
 @given(st.sampled_from(PLACES), VALUES)
+@example(("limits",), {"\n": False})
+@example(("limits",), {"\x1b[2J": False})
 def test_any_value_at_any_place(place: tuple[Any, ...], value: Any) -> None:
     """A value of any type in the place of any other is refused in a sentence, or it is one."""
     loaded = load(json.dumps(change(WHOLE, place, value)))
