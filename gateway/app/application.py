@@ -29,7 +29,7 @@ from gateway.providers.clock import Clock
 from gateway.providers.fetch import open_session
 from gateway.providers.keyring import Keyring
 from gateway.providers.organizations import OrganizationCheck
-from gateway.proxy.listener import ClientServer
+from gateway.proxy.client_server import ClientServer
 from gateway.proxy.plain import PlainReader
 from gateway.proxy.pool import UpstreamPool
 from gateway.proxy.request_head import RequestRewriter

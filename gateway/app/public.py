@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from gateway.config.settings import ListenAddress, ListenerTLS, Settings
-from gateway.proxy.listener import ClientServer
+from gateway.proxy.client_server import ClientServer
 
 # Connections that the kernel has accepted and we have not.
 _BACKLOG = 1024

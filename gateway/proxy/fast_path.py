@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from gateway.core.errors import GatewayError
 from gateway.proxy.connection import UpstreamConnection, Whole
@@ -21,6 +21,7 @@ from gateway.proxy.visit import Visit
 
 if TYPE_CHECKING:
     from gateway.proxy.listener import ClientProtocol
+    from gateway.proxy.plain_connection import PlainConnection
     from gateway.proxy.server import Gateway
 
 
@@ -30,7 +31,7 @@ class FastPath:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
-    def take(self, protocol: ClientProtocol, data: bytes) -> bool:
+    def take(self, protocol: PlainConnection | ClientProtocol, data: bytes) -> bool:
         """
         Serve what was read, where that is one plain request; return whether it was.
 
@@ -46,7 +47,8 @@ class FastPath:
         method, target, fields, body = plain
         if target in runtime.settings.policy.documents:
             return False
-        protocol.visit = visit = gateway.begin(protocol, method, target, fields)
+        # A plain one is good for all that is asked before a task serves the request, and is replaced when one does.
+        protocol.visit = visit = gateway.begin(cast("ClientProtocol", protocol), method, target, fields)
         gateway.take(visit)
         visit.body = body
         visit.keep_alive = is_persistent(fields)

@@ -1,8 +1,9 @@
 """
-The public side: aiohttp's server with what it leaves to us.
+A client connection that is not plain: aiohttp's protocol with what it leaves to us.
 
-aiohttp parses, keeps alive and shuts down. Added here: a deadline for request heads, a limit of connections, refusals
-of our own form for what the parser refuses (its texts quote the request, a token included), and raw bytes after a 101.
+aiohttp parses, keeps alive and shuts down. Added here: a deadline for request heads, refusals of our own form for what
+the parser refuses (its texts quote the request, a token included), and raw bytes after a 101. What is plain is served
+past aiohttp here too.
 """
 
 from __future__ import annotations
@@ -10,86 +11,30 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from typing import NoReturn, Protocol, cast
+from typing import TYPE_CHECKING, NoReturn, cast
 
-from aiohttp import StreamReader, web
-from aiohttp.abc import AbstractStreamWriter
+from aiohttp import web
 from aiohttp.http import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 
-from gateway.config.settings import Limits, Timeouts
-from gateway.core.errors import GatewayError, Reason, RequestRefused, Unavailable
+from gateway.core.errors import GatewayError, Reason, RequestRefused
 from gateway.proxy.answers import CLOSE
-from gateway.proxy.fast_path import FastPath
-from gateway.proxy.parser_errors import describe_parser_error, describe_peer
+from gateway.proxy.parser_errors import describe_parser_error
 from gateway.proxy.request_head import Client
 from gateway.proxy.tunnel import Tunnel, TunnelParser
 from gateway.proxy.visit import Visit
+
+if TYPE_CHECKING:
+    from gateway.proxy.client_server import ClientServer
 
 # How long an unread body is read on after an early answer, so that the client reads the answer and not a reset.
 _LINGERING_SECONDS = 2.0
 # How a chunked body without trailers ends: no trailer field is a lone "0" (RFC 9112, section 7.1).
 _PLAIN_END = b"\r\n0\r\n\r\n"
 _HEAD_END = b"\r\n\r\n"
-OVERLOADED_RETRY_SECONDS = 1
 _BAD_REQUEST = 400
 # socket(7): a socket that lingers for no time is closed with RST.
 _NO_LINGER = struct.pack("ii", 1, 0)
-
-
-class Service(Protocol):
-    """Who serves the requests of a listener."""
-
-    def open_visit(self, message: RawRequestMessage, content: StreamReader, protocol: ClientProtocol) -> Visit:
-        """Return a request that aiohttp has read."""
-
-    async def handle(self, visit: Visit) -> web.StreamResponse:
-        """Serve a request, or the rest of it, to its end."""
-
-    def refuse_unread(self, protocol: ClientProtocol, error: GatewayError) -> bytes:
-        """Return the answer to a request that could not even be read."""
-
-
-class ClientServer(web.Server):
-    """Makes a ``ClientProtocol`` of each connection."""
-
-    def __init__(self, service: Service, fast_path: FastPath, limits: Limits, timeouts: Timeouts) -> None:
-        super().__init__(
-            service.handle,  # type: ignore[arg-type] # it gets what the factory makes
-            request_factory=self._make_visit,  # type: ignore[arg-type] # has what aiohttp asks of a request
-            handler_cancellation=True,
-        )
-        self.service = service
-        self.fast_path = fast_path
-        self.limits = limits
-        self.timeouts = timeouts
-
-    def _make_visit(
-        self,
-        message: RawRequestMessage | Visit,
-        payload: StreamReader,
-        protocol: ClientProtocol,
-        _writer: AbstractStreamWriter,
-        task: asyncio.Task[None],
-    ) -> Visit:
-        # A request that was taken already, and has to wait for something now.
-        visit = message if isinstance(message, Visit) else self.service.open_visit(message, payload, protocol)
-        visit.set_task(task)
-        return visit
-
-    def __call__(self) -> ClientProtocol:
-        """Return the protocol of a new connection."""
-        return ClientProtocol(self, asyncio.get_running_loop())
-
-    @property
-    def connection_count(self) -> int:
-        """How many connections there are; aiohttp's own property makes a list of them."""
-        return len(self._connections)
-
-    def end_connections(self) -> None:
-        """End idle connections now, and the others after the request that they serve."""
-        for connection in self.connections:
-            cast("ClientProtocol", connection).end_soon()
 
 
 class ClientProtocol(web.RequestHandler):
@@ -97,7 +42,7 @@ class ClientProtocol(web.RequestHandler):
 
     __slots__ = ("_closing_timer", "_end", "_gateway", "_given", "_head_timer", "_tunnel", "client", "visit")
 
-    def __init__(self, server: ClientServer, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, server: ClientServer, loop: asyncio.AbstractEventLoop, client: Client) -> None:
         limits, timeouts = server.limits, server.timeouts
         super().__init__(
             server,
@@ -121,16 +66,7 @@ class ClientProtocol(web.RequestHandler):
         self.visit: Visit | None = None
         # One that aiohttp was given, until its task has begun.
         self._given: Visit | None = None
-        self.client = Client("", "http")
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take a connection, or tell the client that there are too many."""
-        super().connection_made(transport)
-        self.client = describe_peer(self)
-        if self._gateway.connection_count > self._gateway.limits.connections:
-            self._refuse(
-                Unavailable(Reason.OVERLOADED, "Too many connections.", retry_after_seconds=OVERLOADED_RETRY_SECONDS)
-            )
+        self.client = client
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Let go of everything that waits for this client."""
@@ -176,8 +112,10 @@ class ClientProtocol(web.RequestHandler):
 
     @property
     def _is_waiting(self) -> bool:
-        """Whether aiohttp waits for the next request."""
-        return self._waiter is not None and not self._waiter.done()
+        """Whether aiohttp waits for the next request, or is about to, as its task has not begun."""
+        if self._waiter is None:
+            return not (self._request_count or self._given or self._current_request)
+        return not self._waiter.done()
 
     # --- requests that are served past aiohttp -----------------------------------------------------------------------
 
@@ -200,11 +138,17 @@ class ClientProtocol(web.RequestHandler):
             # aiohttp is about to end the connection, and what waits for it is lost with it.
             self.force_close()
             return
-        if self.visit.connection is not None:
-            self.visit.connection.stop_asking()
-        self._given, self.visit = self.visit, None
-        self._messages.append((self._given, EMPTY_PAYLOAD))  # type: ignore[arg-type] # aiohttp passes it on
-        waiter.set_result(None)
+        self.take_over(self.visit)
+
+    def take_over(self, visit: Visit) -> None:
+        """Have aiohttp go on with a request that was taken here, or when the connection was still plain."""
+        if visit.connection is not None:
+            visit.connection.stop_asking()
+        visit.protocol = self
+        self._given, self.visit = visit, None
+        self._messages.append((visit, EMPTY_PAYLOAD))  # type: ignore[arg-type] # aiohttp passes it on
+        if self._waiter is not None:
+            self._waiter.set_result(None)
 
     def note_task(self) -> None:
         """Take note that a task serves the request that was handed over."""
@@ -271,9 +215,10 @@ class ClientProtocol(web.RequestHandler):
 
     def _refuse_slow_head(self) -> None:
         self._head_timer = None
-        self._refuse(RequestRefused(Reason.REQUEST_TIMEOUT, "The request head took too long."))
+        self.refuse(RequestRefused(Reason.REQUEST_TIMEOUT, "The request head took too long."))
 
-    def _refuse(self, error: GatewayError) -> None:
+    def refuse(self, error: GatewayError) -> None:
+        """Answer a request that is not read, and end the connection."""
         if self.transport is not None:
             self.transport.write(self._gateway.service.refuse_unread(self, error))
         self.force_close()

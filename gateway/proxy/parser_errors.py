@@ -1,20 +1,12 @@
-"""What aiohttp's server knows of a client and of a request that it could not read, in our words."""
+"""What aiohttp's parser says of a request that it could not read, in our words."""
 
 from __future__ import annotations
 
-from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from gateway.core.errors import GatewayError, Reason, RequestRefused
-from gateway.proxy.request_head import Client
 
 _TOO_MANY_FIELDS = "Too many headers"
-
-
-def describe_peer(protocol: web.RequestHandler) -> Client:
-    """Return who is at the other end; who comes through a Unix socket has no address."""
-    peer = protocol.peername
-    return Client(peer[0] if isinstance(peer, tuple) else "", "https" if protocol.ssl_context else "http")
 
 
 def describe_parser_error(error: BaseException | None, max_line_size: int) -> GatewayError:

@@ -25,9 +25,10 @@ from gateway.core.refusal import find_resource, observe
 from gateway.core.verification import NOBODY_ASKED, NeedKeys
 from gateway.proxy.account import Accounts, build_refused
 from gateway.proxy.answers import CLOSE, KEEP_ALIVE, build_document, build_refusal
+from gateway.proxy.client_server import ClientServer
 from gateway.proxy.exchange import ClientGone, Exchange
 from gateway.proxy.fast_path import FastPath
-from gateway.proxy.listener import ClientProtocol, ClientServer
+from gateway.proxy.listener import ClientProtocol
 from gateway.proxy.request_checks import asks_websocket, check_fields, check_size, check_version, choose_request_id
 from gateway.proxy.request_head import RequestHeader
 from gateway.proxy.runtime import Runtime
