@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from gateway.core.errors import GatewayError
 from gateway.proxy.connection import UpstreamConnection, Whole
@@ -48,7 +48,7 @@ class FastPath:
         if target in runtime.settings.policy.documents:
             return False
         # A plain one is good for all that is asked before a task serves the request, and is replaced when one does.
-        protocol.visit = visit = gateway.begin(cast("ClientProtocol", protocol), method, target, fields)
+        protocol.visit = visit = gateway.begin(protocol, method, target, fields)  # type: ignore[arg-type] # see above
         gateway.take(visit)
         visit.body = body
         visit.keep_alive = is_persistent(fields)
@@ -78,7 +78,11 @@ class FastPath:
         """Answer with what has come, if that is all of the answer; an exchange goes on with anything else."""
         protocol, connection = visit.protocol, visit.connection
         transport = protocol.transport
-        if whole is None or connection is None or transport is None or transport.is_closing():
+        if transport is None or transport.is_closing():
+            protocol.visit = None
+            self.lose(visit)
+            return
+        if whole is None or connection is None:
             protocol.hand_over()
             return
         try:

@@ -60,9 +60,7 @@ class PlainConnection(asyncio.Protocol):
         """Let go of everything that waits for this client."""
         self._let_go()
         self.transport = None
-        visit, self.visit = self.visit, None
-        if visit is not None:
-            self._server.fast_path.lose(visit)
+        self._lose()
 
     def data_received(self, data: bytes) -> None:
         """Serve what can be served at once; all else is aiohttp's."""
@@ -70,7 +68,8 @@ class PlainConnection(asyncio.Protocol):
             return
         if self.visit is None and not self.writing_paused and self._server.fast_path.take(self, data):
             return
-        self._hand_connection_over().data_received(data)
+        if not self._is_closing:
+            self._hand_connection_over().data_received(data)
 
     def pause_writing(self) -> None:
         """Take note that the client reads too slowly."""
@@ -92,8 +91,21 @@ class PlainConnection(asyncio.Protocol):
 
     def hand_over(self) -> None:
         """Have aiohttp go on with it, and with the connection."""
-        if self.visit is not None:
+        if self._is_closing:
+            # A transport of TLS tells its end to the protocol that it had when it began to end.
+            self._lose()
+        elif self.visit is not None:
             self._hand_connection_over()
+
+    @property
+    def _is_closing(self) -> bool:
+        return self.transport is None or self.transport.is_closing()
+
+    def _lose(self) -> None:
+        visit, self.visit = self.visit, None
+        # One that a defect met at its very end is accounted for.
+        if visit is not None and visit.is_taken:
+            self._server.fast_path.lose(visit)
 
     def _hand_connection_over(self) -> ClientProtocol:
         transport, visit = self.transport, self.visit

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from gateway.proxy.account import Accounts
 from gateway.proxy.listener import ClientProtocol
 from gateway.proxy.plain_connection import PlainConnection
 
@@ -129,3 +130,69 @@ async def test_a_stop_cuts_who_still_waits() -> None:
                 assert await client.reader.read() == b""
         await wait_until(lambda: gateway.application._metrics.requests_in_flight == 0)
         assert not gateway.application._server.connections
+
+
+@pytest.mark.parametrize("first", [GET, CHUNKED], ids=["plain", "aiohttp's"])
+@pytest.mark.parametrize("is_whole", [True, False], ids=["whole", "in part"])
+@in_loop
+async def test_an_answer_for_who_is_just_leaving_goes_nowhere(first: bytes, is_whole: bool) -> None:
+    """It comes after the connection began to end and before that is known here: the request is counted, once."""
+
+    async def script(peer: Peer) -> None:
+        head = await peer.read_head()
+        if b"chunked" in head:
+            await peer.reader.readuntil(b"0\r\n\r\n")
+        await peer.send(OK)
+        await peer.read_head()
+        await answer_all(peer)
+
+    async with observe(script, is_warm=True) as gateway:
+        async with RawClient(gateway.application) as client:
+            assert (await client.ask(first)).status == 200
+            [connection] = gateway.application._server.connections
+            client.writer.write(GET)
+            await wait_until(lambda: connection.visit is not None)
+            visit, transport = connection.visit, connection.transport
+            assert visit is not None
+            assert visit.connection is not None
+            assert transport is not None
+            transport.close()
+            visit.connection.data_received(OK if is_whole else OK[:-1])
+            assert connection.visit is None
+            await wait_until(lambda: not gateway.application._server.connections)
+        await gateway.check_recovered((200, None), (499, None))
+
+
+@in_loop
+async def test_a_connection_that_ends_is_not_handed_over() -> None:
+    """Its end would be told to the protocol that it had before, and never to the new one."""
+
+    async def script(peer: Peer) -> None:
+        await peer.read_head()
+        await peer.wait_for_end()
+
+    async with observe(script, is_warm=True) as gateway:
+        async with RawClient(gateway.application) as client:
+            await client.send(GET)
+            await wait_until(lambda: gateway.application._metrics.requests_in_flight == 1)
+            [connection] = gateway.application._server.connections
+            assert connection.transport is not None
+            connection.transport.close()
+            connection.hand_over()
+            assert [type(each) for each in gateway.application._server.connections] == [PlainConnection]
+            await wait_until(lambda: not gateway.application._server.connections)
+        await gateway.check_recovered((499, None))
+
+
+@pytest.mark.parametrize("request_", [GET, GET.replace(bearer(), b"")], ids=["answered", "refused"])
+@in_loop
+async def test_a_defect_at_the_very_end_is_counted_once(request_: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a stop would wait for a request that is none."""
+    async with observe(answer_all, is_warm=True) as gateway:
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        with monkeypatch.context() as patch:
+            patch.setattr(Accounts, "close", lambda *_: 1 / 0)
+            async with RawClient(gateway.application) as client:
+                await client.send(request_)
+                await wait_until(lambda: not gateway.application._server.connections)
+        assert gateway.application._metrics.requests_in_flight == 0
