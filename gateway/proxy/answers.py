@@ -7,6 +7,7 @@ The body is JSON, and quotes nothing of the token unless the file says ``error_d
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
@@ -54,8 +55,6 @@ def build_refusal(
         json.dumps(_build_body(error, policy, request_id), separators=(",", ":"), default=str).encode("ascii") + b"\n"
     )
     lines = [
-        f"HTTP/1.1 {status.value} {status.phrase}",
-        f"Date: {formatdate(usegmt=True)}",
         "Content-Type: application/json",
         f"Content-Length: {len(body)}",
         # A refusal is about this request alone, and about a secret.
@@ -76,10 +75,14 @@ def build_refusal(
         lines.append(f"Allow: {', '.join(error.allowed_methods)}")
     if error.retry_after_seconds is not None:
         lines.append(f"Retry-After: {error.retry_after_seconds}")
-    if not keep_alive:
-        lines.append("Connection: close")
-    head = "\r\n".join([*lines, "", ""]).encode("ascii")
-    return head, b"" if is_head else body
+    return _build_head(status, lines, keep_alive=keep_alive), b"" if is_head else body
+
+
+def _build_head(status: HTTPStatus, lines: Iterable[str], *, keep_alive: bool) -> bytes:
+    """Return the head of an answer of our own, with these lines of fields and those that every one has."""
+    start = (f"HTTP/1.1 {status.value} {status.phrase}", f"Date: {formatdate(usegmt=True)}")
+    end = () if keep_alive else ("Connection: close",)
+    return "\r\n".join([*start, *lines, *end, "", ""]).encode("ascii")
 
 
 def _is_challenged(reason: Reason) -> bool:
@@ -95,12 +98,7 @@ def build_document(document: bytes, method: str, *, request_id: str, keep_alive:
     Whoever looks for a token has none yet, so anybody may read it, a script of any origin too.
     """
     status = _DOCUMENT_METHODS.get(method, HTTPStatus.METHOD_NOT_ALLOWED)
-    lines = [
-        f"HTTP/1.1 {status.value} {status.phrase}",
-        f"Date: {formatdate(usegmt=True)}",
-        f"X-Request-ID: {request_id}",
-        *_FOR_ANY_ORIGIN,
-    ]
+    lines = [f"X-Request-ID: {request_id}", *_FOR_ANY_ORIGIN]
     if status is HTTPStatus.OK:
         lines += ["Content-Type: application/json", f"Cache-Control: public, max-age={_DOCUMENT_SECONDS}"]
     elif status is HTTPStatus.NO_CONTENT:
@@ -109,10 +107,7 @@ def build_document(document: bytes, method: str, *, request_id: str, keep_alive:
         lines.append("Allow: GET, HEAD, OPTIONS")
     if status is not HTTPStatus.NO_CONTENT:
         lines.append(f"Content-Length: {len(document) if status is HTTPStatus.OK else 0}")
-    if not keep_alive:
-        lines.append("Connection: close")
-    head = "\r\n".join([*lines, "", ""]).encode("ascii")
-    return status.value, head, document if method == "GET" else b""
+    return status.value, _build_head(status, lines, keep_alive=keep_alive), document if method == "GET" else b""
 
 
 def _build_body(error: GatewayError, policy: Policy, request_id: str) -> dict[str, object]:

@@ -117,6 +117,9 @@ class FastPath:
 
     def lose(self, visit: Visit) -> None:
         """Give up a request that waits, as its client has gone."""
+        # One that has a task is the task's, and one that a defect met at its very end is accounted for.
+        if not visit.is_taken:
+            return
         if visit.connection is not None:
             visit.connection.stop_asking()
             visit.runtime.pool.release(visit.connection)

@@ -75,7 +75,7 @@ class ClientProtocol(web.RequestHandler):
         # aiohttp ends its tasks, and a task that ends before its first step tells nobody.
         visit = self.visit or self._given
         self.visit = self._given = None
-        if visit is not None and visit.is_taken:
+        if visit is not None:
             self._gateway.fast_path.lose(visit)
         if self._closing_timer is not None:
             self._closing_timer.cancel()

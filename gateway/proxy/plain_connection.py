@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gateway.proxy.client_server import ClientServer
     from gateway.proxy.listener import ClientProtocol
 
-OVERLOADED_RETRY_SECONDS = 1
+_OVERLOADED_RETRY_SECONDS = 1
 
 
 class PlainConnection(asyncio.Protocol):
@@ -46,14 +46,14 @@ class PlainConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a connection, or tell the client that there are too many."""
-        self.transport = cast("asyncio.Transport", transport)
-        tcp_keepalive(self.transport)
-        self.client = describe_peer(self.transport)
+        self.transport = opened = cast("asyncio.Transport", transport)
+        tcp_keepalive(opened)
+        self.client = describe_peer(opened)
         self._server.plain.add(self)
         self._begin_idling()
         if self._server.connection_count > self._server.limits.connections:
-            self._hand_connection_over().refuse(
-                Unavailable(Reason.OVERLOADED, "Too many connections.", retry_after_seconds=OVERLOADED_RETRY_SECONDS)
+            self._hand_connection_over(opened).refuse(
+                Unavailable(Reason.OVERLOADED, "Too many connections.", retry_after_seconds=_OVERLOADED_RETRY_SECONDS)
             )
 
     def connection_lost(self, _exc: BaseException | None) -> None:
@@ -68,8 +68,9 @@ class PlainConnection(asyncio.Protocol):
             return
         if self.visit is None and not self.writing_paused and self._server.fast_path.take(self, data):
             return
-        if not self._is_closing:
-            self._hand_connection_over().data_received(data)
+        transport = self._open_transport
+        if transport is not None:
+            self._hand_connection_over(transport).data_received(data)
 
     def pause_writing(self) -> None:
         """Take note that the client reads too slowly."""
@@ -91,28 +92,25 @@ class PlainConnection(asyncio.Protocol):
 
     def hand_over(self) -> None:
         """Have aiohttp go on with it, and with the connection."""
-        if self._is_closing:
-            # A transport of TLS tells its end to the protocol that it had when it began to end.
+        transport = self._open_transport
+        if transport is None:
             self._lose()
         elif self.visit is not None:
-            self._hand_connection_over()
+            self._hand_connection_over(transport)
 
     @property
-    def _is_closing(self) -> bool:
-        return self.transport is None or self.transport.is_closing()
+    def _open_transport(self) -> asyncio.Transport | None:
+        """The transport, if it may be given to another protocol: one of TLS tells its end to whom it had before."""
+        return None if self.transport is None or self.transport.is_closing() else self.transport
 
     def _lose(self) -> None:
         visit, self.visit = self.visit, None
-        # One that a defect met at its very end is accounted for.
-        if visit is not None and visit.is_taken:
+        if visit is not None:
             self._server.fast_path.lose(visit)
 
-    def _hand_connection_over(self) -> ClientProtocol:
-        transport, visit = self.transport, self.visit
-        if transport is None:
-            raise ConnectionResetError("the client has gone")
+    def _hand_connection_over(self, transport: asyncio.Transport) -> ClientProtocol:
         self._let_go()
-        self.visit = None
+        visit, self.visit = self.visit, None
         protocol = self._server.build_protocol(self.client)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)

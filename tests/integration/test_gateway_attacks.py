@@ -16,7 +16,7 @@ from .gateway_harness import ISSUER, RawClient, ask_once, bearer, make_settings,
 from .issuer import Issuer, publish
 from .loop import in_loop, wait_until
 from .test_gateway_lifecycle import File, open_file, open_until_stopped
-from .upstream import OK, Peer, Upstream, play_and_wait
+from .upstream import OK, Peer, Upstream, never_answer, play_and_wait
 
 PUBLIC = [Route(parse_path_pattern("/public/**"), access=Access.PUBLIC)]
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
@@ -205,12 +205,7 @@ async def test_a_length_without_end_is_refused() -> None:
 @in_loop
 async def test_a_broken_chunk_is_noticed_at_once() -> None:
     """A chunk that is malformed in a later segment is 400, and not waited for."""
-
-    async def script(peer: Peer) -> None:
-        await peer.read_head()
-        await peer.wait_for_end()
-
-    async with Upstream(script) as upstream, open_gateway(upstream.port) as application:
+    async with Upstream(never_answer) as upstream, open_gateway(upstream.port) as application:
         async with RawClient(application) as client:
             await client.send(b"POST / HTTP/1.1\r\nHost: a\r\n" + CHUNKED + bearer() + b"\r\n1\r\nx\r\n")
             await wait_until(lambda: upstream.connections == 1)

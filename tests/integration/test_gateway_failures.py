@@ -11,7 +11,7 @@ from gateway.config.settings import KeySourceSettings
 
 from .gateway_harness import ISSUER, RawClient, ask_once, bearer, open_gateway
 from .loop import in_loop, wait_until
-from .upstream import OK, Peer, Upstream, play, play_and_wait
+from .upstream import OK, Peer, Upstream, never_answer, play, play_and_wait
 
 GET = b"GET / HTTP/1.1\r\nHost: g\r\n"
 
@@ -81,13 +81,8 @@ async def test_an_answer_that_is_not_http_is_502(response: bytes) -> None:
 @in_loop
 async def test_a_silent_upstream_is_504() -> None:
     """No answer in time is 504."""
-
-    async def script(peer: Peer) -> None:
-        await peer.read_head()
-        await peer.wait_for_end()
-
     timeouts = {"response_headers_seconds": 0.2}
-    async with Upstream(script) as upstream, open_gateway(upstream.port, timeouts=timeouts) as application:
+    async with Upstream(never_answer) as upstream, open_gateway(upstream.port, timeouts=timeouts) as application:
         answer = await ask_once(application, GET + bearer() + b"\r\n")
     assert (answer.status, reason(answer.body)) == (504, "upstream_timeout")
 
@@ -251,12 +246,7 @@ async def test_a_slow_head_is_408() -> None:
 @in_loop
 async def test_a_stalled_upload_is_408() -> None:
     """A body that begins and does not go on is refused after the idle time."""
-
-    async def script(peer: Peer) -> None:
-        await peer.read_head()
-        await peer.wait_for_end()
-
-    async with Upstream(script) as upstream:
+    async with Upstream(never_answer) as upstream:
         async with open_gateway(upstream.port, timeouts={"idle_stream_seconds": 0.3}) as application:
             request = b"POST / HTTP/1.1\r\nHost: g\r\nContent-Length: 9\r\n" + bearer() + b"\r\nhalf"
             answer = await ask_once(application, request)
@@ -271,12 +261,10 @@ async def test_a_stalled_upload_is_408() -> None:
 @in_loop
 async def test_a_large_body_is_413(framed: bytes) -> None:
     """``limits.body`` counts octets, whatever the framing."""
-
-    async def script(peer: Peer) -> None:
-        await peer.read_head()
-        await peer.wait_for_end()
-
-    async with Upstream(script) as upstream, open_gateway(upstream.port, limits={"body_bytes": 10}) as application:
+    async with (
+        Upstream(never_answer) as upstream,
+        open_gateway(upstream.port, limits={"body_bytes": 10}) as application,
+    ):
         answer = await ask_once(application, b"POST / HTTP/1.1\r\nHost: g\r\n" + bearer().strip() + b"\r\n" + framed)
     assert (answer.status, reason(answer.body)) == (413, "body_too_large")
 

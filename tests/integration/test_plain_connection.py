@@ -13,7 +13,7 @@ from gateway.proxy.plain_connection import PlainConnection
 from .faults import POST, Observed, answer_all, observe
 from .gateway_harness import RawClient, bearer
 from .loop import in_loop, wait_until
-from .upstream import OK, Peer
+from .upstream import OK, Peer, never_answer
 
 GET = b"GET / HTTP/1.1\r\nHost: gateway.example\r\n" + bearer() + b"\r\n"
 CHUNKED = POST + bearer() + b"Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n"
@@ -116,12 +116,7 @@ async def test_a_stop_ends_idle_ones_and_lets_an_answer_come() -> None:
 @in_loop
 async def test_a_stop_cuts_who_still_waits() -> None:
     """The last resort ends plain connections as it ends aiohttp's, and the request is counted."""
-
-    async def script(peer: Peer) -> None:
-        await peer.read_head()
-        await peer.wait_for_end()
-
-    async with observe(script, is_warm=True) as gateway:
+    async with observe(never_answer, is_warm=True) as gateway:
         async with RawClient(gateway.application) as client:
             await client.send(GET)
             await wait_until(lambda: gateway.application._metrics.requests_in_flight == 1)
@@ -166,12 +161,7 @@ async def test_an_answer_for_who_is_just_leaving_goes_nowhere(first: bytes, is_w
 @in_loop
 async def test_a_connection_that_ends_is_not_handed_over() -> None:
     """Its end would be told to the protocol that it had before, and never to the new one."""
-
-    async def script(peer: Peer) -> None:
-        await peer.read_head()
-        await peer.wait_for_end()
-
-    async with observe(script, is_warm=True) as gateway:
+    async with observe(never_answer, is_warm=True) as gateway:
         async with RawClient(gateway.application) as client:
             await client.send(GET)
             await wait_until(lambda: gateway.application._metrics.requests_in_flight == 1)

@@ -131,6 +131,10 @@ def play_and_wait(*answers: bytes) -> Script:
     return script
 
 
+# Takes a request, and says nothing to it.
+never_answer = play_and_wait(b"")
+
+
 @asynccontextmanager
 async def open_pool(address: UpstreamAddress, **changed: Any) -> AsyncIterator[UpstreamPool]:
     """Open a pool whose times are long enough for a test never to meet them, but for those changed."""
