@@ -27,7 +27,7 @@ from gateway.proxy.visit import Visit
 if TYPE_CHECKING:
     from gateway.proxy.client_server import ClientServer
 
-# How long an unread body is read on after an early answer, so that the client reads the answer and not a reset.
+# How long what still comes is read behind the last answer, so that the client reads the answer and not a reset.
 _LINGERING_SECONDS = 2.0
 # How a chunked body without trailers ends: no trailer field is a lone "0" (RFC 9112, section 7.1).
 _PLAIN_END = b"\r\n0\r\n\r\n"
@@ -40,7 +40,10 @@ _NO_LINGER = struct.pack("ii", 1, 0)
 class ClientProtocol(web.RequestHandler):
     """One client connection."""
 
-    __slots__ = ("_closing_timer", "_end", "_gateway", "_given", "_head_timer", "_tunnel", "client", "visit")
+    __slots__ = (
+        *("_closing_timer", "_end", "_gateway", "_given", "_head_timer", "_lingering", "_lingering_timer", "_tunnel"),
+        *("client", "visit"),
+    )
 
     def __init__(self, server: ClientServer, loop: asyncio.AbstractEventLoop, client: Client) -> None:
         limits, timeouts = server.limits, server.timeouts
@@ -60,6 +63,9 @@ class ClientProtocol(web.RequestHandler):
         self._gateway = server
         self._head_timer: asyncio.TimerHandle | None = None
         self._closing_timer: asyncio.TimerHandle | None = None
+        # What is left of the connection behind its last answer.
+        self._lingering: asyncio.Transport | None = None
+        self._lingering_timer: asyncio.TimerHandle | None = None
         self._tunnel: Tunnel | None = None
         self._end = b""
         # A request that was served past aiohttp, while it waits for the upstream.
@@ -77,12 +83,15 @@ class ClientProtocol(web.RequestHandler):
         self.visit = self._given = None
         if visit is not None:
             self._gateway.fast_path.lose(visit)
-        if self._closing_timer is not None:
-            self._closing_timer.cancel()
-        self._tunnel = None
+        for timer in (self._closing_timer, self._lingering_timer):
+            if timer is not None:
+                timer.cancel()
+        self._tunnel = self._lingering = None
 
     def data_received(self, data: bytes) -> None:
         """Serve what can be served at once; else feed aiohttp."""
+        if self._lingering is not None:
+            return
         waiter = self._waiter
         if self.visit is not None:
             # A second request is for aiohttp's queue, so the one before it must be there first.
@@ -165,6 +174,8 @@ class ClientProtocol(web.RequestHandler):
         """Finish what is served, then close; aiohttp knows only of what it serves itself."""
         self.hand_over()
         await super().shutdown(timeout)
+        if self._lingering is not None:
+            self._lingering.close()
 
     async def drain(self) -> None:
         """Wait until the client has taken enough of what was written."""
@@ -189,7 +200,10 @@ class ClientProtocol(web.RequestHandler):
             resp = CLOSE
         if resp is CLOSE:
             self._bound_closing()
-        return await super().finish_response(request, resp, start_time)
+        finished = await super().finish_response(request, resp, start_time)
+        if resp is CLOSE:
+            self._linger()
+        return finished
 
     @property
     def may_hold_trailers(self) -> bool:
@@ -215,13 +229,19 @@ class ClientProtocol(web.RequestHandler):
 
     def _refuse_slow_head(self) -> None:
         self._head_timer = None
-        self.refuse(RequestRefused(Reason.REQUEST_TIMEOUT, "The request head took too long."))
+        self._answer_unread(RequestRefused(Reason.REQUEST_TIMEOUT, "The request head took too long."))
+        self._bound_closing()
+        self._linger()
+        self.force_close()
 
     def refuse(self, error: GatewayError) -> None:
-        """Answer a request that is not read, and end the connection."""
+        """Answer whoever must not stay, and end the connection at once."""
+        self._answer_unread(error)
+        self.force_close()
+
+    def _answer_unread(self, error: GatewayError) -> None:
         if self.transport is not None:
             self.transport.write(self._gateway.service.refuse_unread(self, error))
-        self.force_close()
 
     def handle_error(
         self,
@@ -233,10 +253,7 @@ class ClientProtocol(web.RequestHandler):
         """Answer a request that the parser refused, in our words: aiohttp's quote the bytes, tokens included."""
         if status != _BAD_REQUEST:
             return self._raise_internal(exc)
-        if self.transport is not None:
-            self.transport.write(
-                self._gateway.service.refuse_unread(self, describe_parser_error(exc, self.max_line_size))
-            )
+        self._answer_unread(describe_parser_error(exc, self.max_line_size))
         return CLOSE
 
     def _raise_internal(self, exc: BaseException | None) -> NoReturn:
@@ -272,6 +289,22 @@ class ClientProtocol(web.RequestHandler):
         """Close the connection once what was written has gone out, whatever is being served."""
         self._bound_closing()
         super().force_close()
+
+    def _linger(self) -> None:
+        """
+        End what we send, and let go by what the client still sends until it ends too (RFC 9112, section 9.6).
+
+        Octets that meet a closed socket are answered with RST, and a client that is told so may never read the answer
+        before it. TLS has no end of one direction here: such a connection is closed.
+        """
+        transport = self.transport
+        if transport is None or transport.is_closing() or not transport.can_write_eof():
+            return
+        # To aiohttp it is closed.
+        self._lingering, self.transport, self._force_close = transport, None, True
+        transport.resume_reading()
+        transport.write_eof()
+        self._lingering_timer = self._loop.call_later(_LINGERING_SECONDS, transport.close)
 
     def _bound_closing(self) -> None:
         """Cut the connection if its last bytes are not taken in time: a close alone waits for them for ever."""
