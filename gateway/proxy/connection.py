@@ -15,7 +15,6 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from gateway.core.errors import Reason, UpstreamFailed
-from gateway.core.fields import Field
 from gateway.proxy.address import has_proper_end, read_rest
 from gateway.proxy.reader import ResponseReader, read_whole
 from gateway.proxy.response import Framing, ResponseHead, build_failure
@@ -88,7 +87,7 @@ class UpstreamConnection(UpstreamTransport):
     def stop_asking(self) -> None:
         """Take back the wish to be called; the exchange goes on as if ``begin`` had begun it."""
         if self._on_answer is not None:
-            self._require_reader()
+            self._reader = self.response
             self._on_answer = self._context = None
 
     def write(self, data: bytes) -> None:
@@ -96,8 +95,16 @@ class UpstreamConnection(UpstreamTransport):
         self._is_written = True
         if not self._is_lost:
             self._transport.write(data)
-        if self._waiter is not None:
-            self._rearm()
+        self._go_on()
+
+    async def flush(self) -> None:
+        """Wait until the kernel has all that was written; else as ``drain``."""
+        if self._transport.is_closing():
+            return
+        self._transport.set_write_buffer_limits(0)
+        await self.drain()
+        if not self._transport.is_closing():
+            self._transport.set_write_buffer_limits()
 
     async def drain(self) -> None:
         """Wait until the upstream has taken enough of what was written, or will not take any more."""
@@ -117,9 +124,14 @@ class UpstreamConnection(UpstreamTransport):
         if self._waiter is not None:
             self._rearm()
 
-    def take_body(self) -> bytes:
-        """Return what has arrived of the body since the last call, decoded, if anything has."""
-        return self._require_reader().take()
+    @property
+    def response(self) -> ResponseReader:
+        """The response of the exchange that was begun, as far as it has arrived."""
+        if self._reader is None:
+            if self._on_answer is None:
+                raise RuntimeError("no exchange was begun on this connection")
+            self._reader = ResponseReader(self._method)
+        return self._reader
 
     async def read_head(self) -> ResponseHead:
         """
@@ -128,7 +140,7 @@ class UpstreamConnection(UpstreamTransport):
         Raises:
             UpstreamFailed: No response, none in time, or none in HTTP; the connection is closed.
         """
-        reader = self._require_reader()
+        reader = self.response
         while not reader.heads:
             await self._wait()
         return reader.heads.pop(0)
@@ -140,7 +152,7 @@ class UpstreamConnection(UpstreamTransport):
         Raises:
             UpstreamFailed: The body is cut, malformed or stalled; never confuse this with its end.
         """
-        reader = self._require_reader()
+        reader = self.response
         while True:
             body = reader.take()
             if body:
@@ -150,22 +162,6 @@ class UpstreamConnection(UpstreamTransport):
             if reader.is_complete:
                 return b""
             await self._wait()
-
-    @property
-    def is_body_ready(self) -> bool:
-        """Whether ``read_body`` would return at once."""
-        reader = self._require_reader()
-        return reader.is_complete or reader.buffered > 0
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether the response has arrived to its last byte."""
-        return self._require_reader().is_complete
-
-    @property
-    def trailers(self) -> tuple[Field, ...]:
-        """The response's trailer fields, once its body has ended."""
-        return self._require_reader().trailers
 
     @property
     def is_reusable(self) -> bool:
@@ -212,7 +208,7 @@ class UpstreamConnection(UpstreamTransport):
 
     def take_over(self, sink: Sink) -> None:
         """Give what follows on the connection to a sink, beginning with what has arrived; time is then its business."""
-        leftover = self._require_reader().take()
+        leftover = self.response.take()
         if self._is_reading_paused:
             self.resume_reading()
         if leftover:
@@ -230,7 +226,7 @@ class UpstreamConnection(UpstreamTransport):
                 self._is_over = whole[0].keep_alive
                 self._tell(whole)
                 return
-            reader = self._require_reader()
+            reader = self.response
         if reader is None or not self._is_written:
             self._receive_unasked(data)
             return
@@ -273,6 +269,7 @@ class UpstreamConnection(UpstreamTransport):
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_lost = True
         self._deadline.stop()
+        self._stop_splices()
         if exc is not None and self._error is None and (rest := read_rest(self._transport, HIGH_WATER_BYTES)):
             self.data_received(rest)
         if self._sink is not None:
@@ -283,13 +280,6 @@ class UpstreamConnection(UpstreamTransport):
         self._wake_all()
         if self._on_lost is not None:
             self._on_lost(self)
-
-    def _require_reader(self) -> ResponseReader:
-        if self._reader is None:
-            if self._on_answer is None:
-                raise RuntimeError("no exchange was begun on this connection")
-            self._reader = ResponseReader(self._method)
-        return self._reader
 
     async def _wait(self) -> None:
         if self._error is not None:
@@ -304,7 +294,7 @@ class UpstreamConnection(UpstreamTransport):
 
     def _wake_reader(self) -> None:
         if self._on_answer is not None:
-            reader = self._require_reader()
+            reader = self.response
             is_whole = reader.is_complete and len(reader.heads) == 1 and self._error is None
             self._tell((reader.heads.pop(), reader.take()) if is_whole else None)
         wake(self._waiter)
@@ -319,18 +309,22 @@ class UpstreamConnection(UpstreamTransport):
         self.abort()
         self._wake_all()
 
-    def _time_out(self) -> None:
+    def time_out(self) -> None:
         self._is_ending = False
         self._fail(UpstreamFailed(Reason.UPSTREAM_TIMEOUT, "The upstream took too long."))
+
+    def _go_on(self) -> None:
+        if self._waiter is not None:
+            self._rearm()
 
     def _feed_eof(self) -> None:
         """Let the reader judge the end of the connection; TLS must have ended too, or anybody may have cut the body."""
         if self._reader is None and self._on_answer is None:
             raise build_failure("The upstream closed an idle connection.")
-        final = self._require_reader().final
+        final = self.response.final
         if final is not None and final.framing is Framing.CLOSE and not has_proper_end(self._transport):
             raise build_failure("The upstream's TLS connection was cut.")
-        self._require_reader().feed_eof()
+        self.response.feed_eof()
 
     def _rearm(self) -> None:
         """

@@ -17,6 +17,8 @@ from aiohttp import web
 from gateway.config.settings import Settings
 from gateway.core.decision import Allow
 from gateway.core.errors import GatewayError, Reason, RequestRefused, UpstreamFailed
+from gateway.proxy.bulk import Bulk
+from gateway.proxy.client_writer import ClientWriter
 from gateway.proxy.connection import UpstreamConnection
 from gateway.proxy.request_checks import expects_continue
 from gateway.proxy.response import SWITCHING_PROTOCOLS, ResponseHead
@@ -29,7 +31,7 @@ from gateway.proxy.response_head import (
     build_upgrade_head,
 )
 from gateway.proxy.tunnel import StreamEnd, Tunnel
-from gateway.proxy.visit import StreamKind, Visit
+from gateway.proxy.visit import ClientGone, StreamKind, Visit
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 # RFC 9110, section 9.2.2
@@ -53,16 +55,14 @@ class Host(Protocol):
         """Return in how many seconds what was allowed must end, or None for never."""
 
 
-class ClientGone(Exception):
-    """The client has gone, or reads no more; there is nobody left to answer."""
-
-
 class Exchange:
     """One exchange under way; what is to be told of it afterwards stands in the visit."""
 
     def __init__(self, visit: Visit, host: Host) -> None:
         self._visit = visit
         self._host = host
+        self._client = ClientWriter(visit.protocol, self._idle_seconds)
+        self._bulk = Bulk(visit, self._client, self._idle_seconds)
         self._upload: asyncio.Task[None] | None = None
         self._upload_error: GatewayError | None = None
         self._tunnel: Tunnel | None = None
@@ -100,7 +100,9 @@ class Exchange:
             connection = visit.connection
             try:
                 return await self._receive(connection)
-            except UpstreamFailed:
+            except UpstreamFailed as failure:
+                if self._upload_error is not None:
+                    raise self._upload_error from failure
                 # Only where the upstream can have seen nothing of it (RFC 9112, section 9.3.1).
                 if not (connection.is_stale and self._may_repeat()):
                     raise
@@ -165,13 +167,14 @@ class Exchange:
     async def _pump_body(self, connection: UpstreamConnection) -> None:
         visit, limit = self._visit, self._settings.limits.body_bytes
         if expects_continue(visit.fields, is_http_1_1=visit.is_http_1_1):
-            await self._write(_CONTINUE)
+            await self._client.write(_CONTINUE)
         while piece := await self._read_piece():
             visit.bytes_in += len(piece)
             if limit is not None and visit.bytes_in > limit:
                 raise RequestRefused(Reason.BODY_TOO_LARGE, "The request body is too large.")
-            connection.write(build_chunk(piece) if visit.is_chunked else piece)
-            await connection.drain()
+            if not await self._bulk.send_body(connection, piece):
+                connection.write(build_chunk(piece) if visit.is_chunked else piece)
+                await connection.drain()
         if visit.is_chunked:
             connection.write(b"0\r\n\r\n")
         connection.finish()
@@ -194,17 +197,12 @@ class Exchange:
 
     async def _read_final_head(self, connection: UpstreamConnection) -> ResponseHead:
         while True:
-            try:
-                head = await connection.read_head()
-            except UpstreamFailed as failure:
-                if self._upload_error is not None:
-                    raise self._upload_error from failure
-                raise
+            head = await connection.read_head()
             if not head.is_interim:
                 return head
             # RFC 9110, section 15.2: none to HTTP/1.0; and 100 is ours to say, for the body is ours to read.
             if self._visit.is_http_1_1 and head.status != 100:  # noqa: PLR2004 - Continue
-                await self._write(build_informational_head(head))
+                await self._client.write(build_informational_head(head))
 
     async def _answer(self, connection: UpstreamConnection, head: ResponseHead) -> bool:
         visit = self._visit
@@ -227,7 +225,7 @@ class Exchange:
             # Events are whole by themselves, so their stream may end; of anything else the client must see the cut.
             if self.stream_end is None or self.stream is None or not answer.is_chunked:
                 raise
-            await self._write(build_trailers(()))
+            await self._client.write(build_trailers(()))
             return False
         finally:
             if ending is not None:
@@ -236,25 +234,26 @@ class Exchange:
 
     async def _send_answer(self, connection: UpstreamConnection, answer: AnswerHead) -> None:
         """Write head and body; what is there already goes out with the head, in one write."""
-        pending = answer.octets
-        if not connection.is_body_ready:
-            await self._write(pending)
+        response = connection.response
+        pending = await self._bulk.send_answer(connection, answer.octets)
+        if pending and not response.has_body:
+            await self._client.write(pending)
             pending = b""
-        while not connection.is_complete and (body := await connection.read_body()):
+        while not response.is_complete and (body := await connection.read_body()):
             self._visit.bytes_out += len(body)
             pending += build_chunk(body) if answer.is_chunked else body
-            if not connection.is_complete:
-                await self._write(pending)
+            if not response.is_complete:
+                await self._client.write(pending)
                 pending = b""
         pending += self._frame_rest(connection, answer)
         if pending:
-            await self._write(pending)
+            await self._client.write(pending)
 
     def _frame_rest(self, connection: UpstreamConnection, answer: AnswerHead) -> bytes:
         """Return what is left of a body that has arrived whole, framed for the client, and its end."""
-        body = connection.take_body()
+        body = connection.response.take()
         self._visit.bytes_out += len(body)
-        return build_chunk(body) + build_trailers(connection.trailers) if answer.is_chunked else body
+        return build_chunk(body) + build_trailers(connection.response.trailers) if answer.is_chunked else body
 
     def _schedule_end(self) -> asyncio.TimerHandle | None:
         """Have an answer that has no length end with the caller's token; one with a length ends by itself."""
@@ -275,7 +274,7 @@ class Exchange:
     # --- WebSocket ---------------------------------------------------------------------------------------------------
 
     async def _run_tunnel(self, connection: UpstreamConnection, head: ResponseHead) -> None:
-        await self._write(build_upgrade_head(head, self._visit.request_id))
+        await self._client.write(build_upgrade_head(head, self._visit.request_id))
         visit = self._visit
         self._tunnel = tunnel = Tunnel(visit.protocol, connection, self._idle_seconds)
         ending = self._schedule_end()
@@ -293,22 +292,6 @@ class Exchange:
     @property
     def _idle_seconds(self) -> float:
         return self._settings.timeouts.idle_stream_seconds
-
-    async def _write(self, data: bytes) -> None:
-        protocol = self._visit.protocol
-        transport = protocol.transport
-        if transport is None or transport.is_closing():
-            raise ClientGone
-        transport.write(data)
-        if protocol.writing_paused:
-            await self._drain()
-
-    async def _drain(self) -> None:
-        try:
-            async with asyncio.timeout(self._idle_seconds):
-                await self._visit.protocol.drain()
-        except (TimeoutError, ConnectionError) as error:
-            raise ClientGone from error
 
 
 def find_stream_kind(head: ResponseHead) -> StreamKind | None:

@@ -108,7 +108,7 @@ class FastPath:
         visit.head_at = time.perf_counter()
         visit.bytes_out = len(body)
         if is_chunked:
-            body = build_chunk(body) + build_trailers(connection.trailers)
+            body = build_chunk(body) + build_trailers(connection.response.trailers)
         transport.write(octets + body)
         visit.connection = None
         visit.runtime.pool.release(connection)

@@ -19,6 +19,7 @@ from aiohttp.streams import EMPTY_PAYLOAD
 
 from gateway.core.errors import GatewayError, Reason, RequestRefused
 from gateway.proxy.answers import CLOSE
+from gateway.proxy.body_source import BodySource
 from gateway.proxy.parser_errors import describe_parser_error
 from gateway.proxy.request_head import Client
 from gateway.proxy.tunnel import Tunnel, TunnelParser
@@ -37,7 +38,7 @@ _BAD_REQUEST = 400
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
-class ClientProtocol(web.RequestHandler):
+class ClientProtocol(BodySource):
     """One client connection."""
 
     __slots__ = (
@@ -180,6 +181,11 @@ class ClientProtocol(web.RequestHandler):
     async def drain(self) -> None:
         """Wait until the client has taken enough of what was written."""
         await self._drain_helper()
+
+    def skip_body(self) -> None:
+        """Take note that the rest of the body has gone another way, and read what follows."""
+        self._end = b""
+        super().skip_body()
 
     # --- aiohttp's hooks ---------------------------------------------------------------------------------------------
 

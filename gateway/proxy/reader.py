@@ -60,6 +60,21 @@ class ResponseReader:
         """The trailer fields, whole once the response is complete; they are never part of the head's fields."""
         return tuple(self._chunks.trailers) if self._chunks is not None else ()
 
+    @property
+    def has_body(self) -> bool:
+        """Whether anything of the body, or its end, has arrived and is not yet taken."""
+        return self.is_complete or self.buffered > 0
+
+    @property
+    def missing(self) -> int:
+        """How many octets have yet to arrive, of a body with a length; else 0."""
+        return self._remaining
+
+    def skip(self, count: int) -> None:
+        """Take note that so many of the missing octets have gone another way."""
+        self._remaining -= count
+        self.is_complete = not self._remaining
+
     def feed(self, data: bytes) -> None:
         """
         Read the next bytes of the connection.

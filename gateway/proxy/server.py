@@ -26,14 +26,14 @@ from gateway.core.verification import NOBODY_ASKED, NeedKeys
 from gateway.proxy.account import Accounts, build_refused
 from gateway.proxy.answers import CLOSE, KEEP_ALIVE, build_document, build_refusal
 from gateway.proxy.client_server import ClientServer
-from gateway.proxy.exchange import ClientGone, Exchange
+from gateway.proxy.exchange import Exchange
 from gateway.proxy.fast_path import FastPath
 from gateway.proxy.listener import ClientProtocol
 from gateway.proxy.request_checks import asks_websocket, check_fields, check_size, check_version, choose_request_id
 from gateway.proxy.request_head import RequestHeader
 from gateway.proxy.runtime import Runtime
 from gateway.proxy.tunnel import GOING_AWAY, StreamEnd
-from gateway.proxy.visit import StreamKind, Visit
+from gateway.proxy.visit import ClientGone, StreamKind, Visit
 
 CLIENT_CLOSED_REQUEST = 499  # nginx's word for it; nobody gets it sent.
 

@@ -9,6 +9,7 @@ from typing import cast
 
 from gateway.proxy.deadline import Deadline
 from gateway.proxy.sink import Sink
+from gateway.proxy.splice import Splice, can_splice
 
 
 class UpstreamTransport(asyncio.Protocol, ABC):
@@ -19,13 +20,15 @@ class UpstreamTransport(asyncio.Protocol, ABC):
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._deadline = Deadline(self._loop, self._time_out)
+        self._deadline = Deadline(self._loop, self.time_out)
         self._sink: Sink | None = None
         self._drainer: asyncio.Future[None] | None = None
         self._is_lost = False
         self._is_ending = False
         self._is_writing_paused = False
         self._is_reading_paused = False
+        # Bodies that the kernel moves, and whether they come from here.
+        self._splices: dict[Splice, bool] = {}
         self.is_connected = False
 
     @property
@@ -53,6 +56,7 @@ class UpstreamTransport(asyncio.Protocol, ABC):
     def abort(self) -> None:
         """Close the connection now, if there is one yet, and if its end is not under way."""
         self._is_lost = True
+        self._stop_splices()
         if self.is_connected and not self._is_ending:
             self._transport.abort()
 
@@ -68,6 +72,39 @@ class UpstreamTransport(asyncio.Protocol, ABC):
         self._transport.close()
         self._deadline.set(seconds)
 
+    def open_splice(
+        self, client: asyncio.Transport, count: int, *, is_upload: bool, idle_seconds: float
+    ) -> Splice | None:
+        """
+        Return what has the kernel move so many octets of a body, or None where it cannot; close it with that method.
+
+        Of a download nothing more is read here, until ``close_splice``.
+        """
+        if not can_splice(client, self._transport) or self._is_lost:
+            return None
+        source, target = (client, self._transport) if is_upload else (self._transport, client)
+        try:
+            splice = Splice(
+                _find_file(source), _find_file(target), count, idle_seconds=idle_seconds, on_progress=self._go_on
+            )
+        except OSError:
+            # There are too many open files; what goes past us costs four more.
+            return None
+        self._splices[splice] = not is_upload
+        if not is_upload:
+            self.pause_reading()
+        return splice
+
+    def close_splice(self, splice: Splice) -> None:
+        """Let go of it, and go on as before."""
+        splice.close()
+        if self._splices.pop(splice) and self._is_reading_paused:
+            self.resume_reading()
+
+    def _stop_splices(self) -> None:
+        for splice, is_source in self._splices.items():
+            splice.stop(is_source=is_source)
+
     def pause_writing(self) -> None:
         self._is_writing_paused = True
         if self._sink is not None:
@@ -80,8 +117,17 @@ class UpstreamTransport(asyncio.Protocol, ABC):
         wake(self._drainer)
 
     @abstractmethod
-    def _time_out(self) -> None:
+    def _go_on(self) -> None:
+        """Take note that octets have gone past us."""
+
+    @abstractmethod
+    def time_out(self) -> None:
         """End what waits for the upstream: its time is over."""
+
+
+def _find_file(transport: asyncio.Transport) -> int:
+    number: int = transport.get_extra_info("socket").fileno()
+    return number
 
 
 def wake(waiter: asyncio.Future[None] | None) -> None:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from gateway.proxy.listener import ClientProtocol
 
 
+class ClientGone(Exception):
+    """The client has gone, or reads no more; there is nobody left to answer."""
+
+
 class StreamKind(Enum):
     """Answers that do not end by themselves."""
 

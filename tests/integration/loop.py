@@ -57,29 +57,29 @@ async def wait_until(is_so: Callable[[], bool], seconds: float = 5.0) -> None:
         await asyncio.sleep(0.002)
 
 
-def select_sockets() -> frozenset[str]:
-    """Return the sockets that this process has open."""
-    sockets = set()
+def select_files() -> frozenset[str]:
+    """Return the sockets and the pipes that this process has open."""
+    files = set()
     for descriptor in Path("/proc/self/fd").iterdir():
         try:
             target = str(descriptor.readlink())
         except OSError:
             continue
-        if target.startswith("socket:"):
-            sockets.add(target)
-    return frozenset(sockets)
+        if target.startswith(("socket:", "pipe:")):
+            files.add(target)
+    return frozenset(files)
 
 
 async def _run_cleanly(main: Coroutine[Any, Any, _Result]) -> _Result:
     own_task = asyncio.current_task()
-    before = select_sockets()
+    before = select_files()
     result = await main
     try:
         await wait_until(
-            lambda: asyncio.all_tasks() == {own_task} and not select_sockets() - before, seconds=_SETTLE_SECONDS
+            lambda: asyncio.all_tasks() == {own_task} and not select_files() - before, seconds=_SETTLE_SECONDS
         )
     except AssertionError:
         tasks = [task for task in asyncio.all_tasks() if task is not own_task]
-        sockets = sorted(select_sockets() - before)
-        raise AssertionError(f"left behind: tasks {tasks}, sockets {sockets}") from None
+        files = sorted(select_files() - before)
+        raise AssertionError(f"left behind: tasks {tasks}, files {files}") from None
     return result

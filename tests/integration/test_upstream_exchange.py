@@ -95,7 +95,7 @@ async def test_body_streams_unbuffered() -> None:
             assert await connection.read_body() == b"data: x"
             may_go_on.set()
         assert await connection.read_body() == b""
-        assert connection.trailers == ((b"X-Sum", b"1"),)
+        assert connection.response.trailers == ((b"X-Sum", b"1"),)
         assert connection.is_reusable
         pool.release(connection)
 
