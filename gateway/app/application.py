@@ -22,7 +22,7 @@ from gateway.app.events import announce, list_fixed_changes, reload, say_drainin
 from gateway.app.public import CUT_SECONDS, build_server_tls, describe_listen, load_certificate, open_listeners
 from gateway.app.upstream import build_pool, describe_pool
 from gateway.app.watch import list_watched
-from gateway.config.load import Loaded
+from gateway.config.served import Served
 from gateway.config.settings import ListenAddress, Settings
 from gateway.core.proofs import ProofCache
 from gateway.providers.clock import Clock
@@ -43,30 +43,32 @@ class Application:
     """
     A gateway made from a file; use it as an asynchronous context.
 
-    ``load`` reads the file anew on each reload. Entering listens, leaving drains and stops. A worker listens on the
-    ``sockets`` that it was given, and leaves the admin listener and what is said once to its supervisor. Keys age by
-    the ``clock``.
+    ``load`` reads the file anew on each reload, in a thread. Entering listens, leaving drains and stops. A worker
+    listens on the ``sockets`` that it was given, and leaves reloads, the admin listener and what is said once to its
+    supervisor. Keys age by the ``clock``.
     """
 
     def __init__(
         self,
-        load: Callable[[], Loaded],
+        served: Served,
         output: LogOutput,
         sockets: Sequence[socket.socket] = (),
         *,
+        load: Callable[[], Served] | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._sockets = sockets
         self._clock = clock
-        self._load = load
+        self._load = load or (lambda: served)
         self._output = output
-        self._loaded = load()
+        self._served = served
         self._metrics = Metrics()
         self._stack = AsyncExitStack()
         self._pools: list[UpstreamPool] = []
         self._check: OrganizationCheck | None = None
         self._tls: ssl.SSLContext | None = None
         self._started_at = time.time()
+        self._reading = asyncio.Lock()
         self._reloading = asyncio.Lock()
         self._keyring: Keyring
         self._session: aiohttp.ClientSession
@@ -80,17 +82,17 @@ class Application:
     @property
     def settings(self) -> Settings:
         """The file as it is served now."""
-        return self._loaded.settings
+        return self._served.settings
 
     @property
     def path(self) -> str:
         """Where the file is."""
-        return str(self._loaded.path)
+        return self._served.path
 
     @property
     def watched(self) -> tuple[str, ...]:
         """The files whose change is worth a reload."""
-        return list_watched(self._loaded)
+        return list_watched(self._served)
 
     async def start(self) -> None:
         """
@@ -175,9 +177,14 @@ class Application:
 
     async def reload(self) -> None:
         """Take the file and its certificates as they are now; bad ones change nothing but a log line and a gauge."""
-        await reload(lambda: self.take(self._load()), self._metrics)
+        await reload(self._take_file, self._metrics)
 
-    async def take(self, loaded: Loaded) -> Mapping[str, object] | None:
+    async def _take_file(self) -> Mapping[str, object] | None:
+        # One after the other, or what was read first could be taken last.
+        async with self._reading:
+            return await self.take(await asyncio.to_thread(self._load))
+
+    async def take(self, served: Served) -> Mapping[str, object] | None:
         """
         Go over to a file, and return what to say of it; None where it is the one in use.
 
@@ -185,13 +192,13 @@ class Application:
             OSError: A file that it names cannot be used; nothing has changed.
         """
         async with self._reloading:
-            settings, old = loaded.settings, self.settings
+            settings, old = served.settings, self.settings
             if self._tls is not None and settings.tls is not None:
                 # Renewed certificates come under the same names, so an unchanged file is no reason to keep them.
                 load_certificate(self._tls, settings.tls)
             if settings.digest == old.digest:
                 return None
-            await self._swap(loaded)
+            await self._swap(served)
             return {"digest": settings.digest, "needs_restart": list_fixed_changes(old, settings)}
 
     def _count_proofs(self) -> None:
@@ -202,8 +209,8 @@ class Application:
         metrics.token_cache_evictions += proofs.evictions
         proofs.requests = proofs.hits = proofs.evictions = 0
 
-    async def _swap(self, loaded: Loaded) -> None:
-        old, settings = self._gateway.runtime, loaded.settings
+    async def _swap(self, served: Served) -> None:
+        old, settings = self._gateway.runtime, served.settings
         # What can fail comes first: from the new keys on, the old policy's are no longer kept fresh.
         pool = self._choose_pool(settings, old)
         await self._keyring.reload(settings.key_sources)
@@ -211,7 +218,7 @@ class Application:
         self._count_proofs()
         self._gateway.runtime = self._build_runtime(settings, pool)
         self._server.limits, self._server.timeouts = settings.limits, settings.timeouts
-        self._loaded = loaded
+        self._served = served
 
     # --- the end -----------------------------------------------------------------------------------------------------
 

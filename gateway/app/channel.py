@@ -9,18 +9,31 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from typing import Any, Self
 
+from gateway.config.served import Served
+
 Message = Mapping[str, Any]
 
-# A file is at most 1 MiB and its two lists 2 MiB each, six times that in JSON at worst; a snapshot of a thousand routes
-# is far less.
+# A file is at most 1 MiB and its two lists 2 MiB each, and what they come to is a few times that; a snapshot of a
+# thousand routes is far less.
 _MAX_LINE_BYTES = 32 * 1024 * 1024
 
 
 class ChannelClosed(OSError):
     """The other side is gone."""
+
+
+def describe_served(served: Served) -> Message:
+    """Return a file as a message has it."""
+    return {"path": served.path, "settings": b64encode(served.octets).decode("ascii")}
+
+
+def read_served(message: Message) -> Served:
+    """Return the file that a message describes."""
+    return Served.unpack(message["path"], b64decode(message["settings"]))
 
 
 class Channel:

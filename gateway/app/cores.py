@@ -6,7 +6,7 @@ import math
 import os
 from pathlib import Path
 
-from gateway.config.scalars import MAX_WORKERS
+from gateway.config.settings import MAX_WORKERS
 
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 

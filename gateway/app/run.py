@@ -9,7 +9,7 @@ import os
 import re
 import signal
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Protocol
@@ -23,8 +23,8 @@ from gateway.app.loop import find_loop_factory
 from gateway.app.supervisor import Supervisor
 from gateway.app.watch import watch_files
 from gateway.config.files import describe_fault, find_fault, list_start_files
-from gateway.config.load import Loaded, load_config
 from gateway.config.problems import format_path
+from gateway.config.served import Served
 from gateway.config.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -46,25 +46,22 @@ class Service(Protocol):
     async def __aexit__(self, *_: object) -> None: ...
 
 
-def run_gateway(config_path: str, environ: Mapping[str, str], log_level: str, log_format: LogFormat) -> int:
+def run_gateway(load: Callable[[], Served], log_level: str, log_format: LogFormat) -> int:
     """
-    Serve until SIGTERM or SIGINT and return the exit code; the file was checked by the caller or is here.
+    Serve until SIGTERM or SIGINT and return the exit code; ``load`` reads the file, now and on each reload.
 
     Raises:
         ConfigError: The file has mistakes; nothing was listened on.
     """
-
-    def load() -> Loaded:
-        return load_config(config_path, environ)
-
-    settings = load().settings
+    served = load()
+    settings = served.settings
     workers = count_workers(settings.workers)
     output = configure_logging(log_level, log_format, is_shared=workers > 1)
     if workers == 1:
         with asyncio.Runner(loop_factory=find_loop_factory()) as runner:
-            return runner.run(serve(lambda: Application(load, output), output, settings))
+            return runner.run(serve(lambda: Application(served, output, load=load), output, settings))
     with asyncio.Runner() as runner:
-        build = partial(Supervisor, load, output, workers, log_level, log_format)
+        build = partial(Supervisor, served, load, output, workers, log_level, log_format)
         return runner.run(serve(build, output, settings))
 
 

@@ -20,13 +20,13 @@ from gateway.admin.metrics import Metrics, Snapshot, merge
 from gateway.admin.refused import merge_refused
 from gateway.admin.server import start_admin
 from gateway.admin.status import ProcessStatus, build_status, describe_restored
-from gateway.app.channel import ChannelClosed, Message
+from gateway.app.channel import ChannelClosed, Message, describe_served
 from gateway.app.events import announce, list_fixed_changes, reload, say_draining
 from gateway.app.sockets import PublicSockets
 from gateway.app.watch import list_watched
 from gateway.app.worker_process import WorkerProcess
 from gateway.app.worker_slot import WorkerSlot
-from gateway.config.load import Loaded
+from gateway.config.served import Served
 
 logger = logging.getLogger(__name__)
 
@@ -40,13 +40,14 @@ class Supervisor:
     """
     A gateway of several processes; use it as an asynchronous context.
 
-    ``load`` reads the file anew on each reload. Workers get its text and its lists, so that one that is started later
-    serves the same as the others, whatever became of the files.
+    ``load`` reads the file anew on each reload, in a thread. Workers get what it came to, so that one that is started
+    later serves the same as the others, whatever became of the file.
     """
 
     def __init__(
         self,
-        load: Callable[[], Loaded],
+        served: Served,
+        load: Callable[[], Served],
         output: LogOutput,
         workers: int,
         log_level: str,
@@ -54,7 +55,7 @@ class Supervisor:
     ) -> None:
         self.is_draining = False
         self._load = load
-        self._loaded = load()
+        self._served = served
         self._output = output
         self._log = {"level": log_level, "format": log_format}
         self._count = workers
@@ -69,7 +70,7 @@ class Supervisor:
     @property
     def watched(self) -> tuple[str, ...]:
         """The files whose change is worth a reload."""
-        return list_watched(self._loaded)
+        return list_watched(self._served)
 
     async def __aenter__(self) -> Supervisor:
         """
@@ -93,7 +94,7 @@ class Supervisor:
             await self._stack.aclose()
 
     async def _start(self) -> None:
-        settings = self._loaded.settings
+        settings = self._served.settings
         admin = await start_admin(self, settings.admin)
         self._stack.push_async_callback(admin.stop)
         self._public = await PublicSockets.bind(settings.listen)
@@ -107,12 +108,10 @@ class Supervisor:
         group = await self._stack.enter_async_context(asyncio.TaskGroup())
         for slot in self._slots:
             slot.keep(group)
-        announce(settings, self._loaded.path, self._public.listen, admin.address, {"workers": self._count})
+        announce(settings, self._served.path, self._public.listen, admin.address, {"workers": self._count})
 
     def _describe_start(self) -> Mapping[str, object]:
-        loaded = self._loaded
-        start = {"path": str(loaded.path), "workers": self._count, **self._log}
-        return {"text": loaded.document.text, "lists": loaded.lists, **start}
+        return {"workers": self._count, **self._log, **describe_served(self._served)}
 
     def _release(self) -> None:
         for slot in self._slots:
@@ -130,18 +129,19 @@ class Supervisor:
         await reload(self._take, self._metrics)
 
     async def _take(self) -> Mapping[str, object] | None:
-        loaded = self._load()
+        # One after the other, or what was read first could be taken last.
         async with self._changing:
-            file = {"text": loaded.document.text, "lists": loaded.lists}
+            served = await asyncio.to_thread(self._load)
+            file = describe_served(served)
             asked = (worker.ask("take", _TAKE_SECONDS, **file) for worker in self._workers)
             for answer in await asyncio.gather(*asked, return_exceptions=True):
                 # One that is gone has its successor begin with the new file.
                 if isinstance(answer, BaseException) and not isinstance(answer, ChannelClosed):
                     raise answer
-            settings, old = loaded.settings, self._loaded.settings
+            settings, old = served.settings, self._served.settings
             if settings.digest == old.digest:
                 return None
-            self._loaded = loaded
+            self._served = served
             return {"digest": settings.digest, "needs_restart": list_fixed_changes(old, settings)}
 
     async def _drain(self) -> None:
@@ -150,7 +150,7 @@ class Supervisor:
         say_draining()
         for slot in self._slots:
             slot.end()
-        timeouts = self._loaded.settings.timeouts
+        timeouts = self._served.settings.timeouts
         try:
             async with asyncio.timeout(timeouts.drain_delay_seconds + timeouts.shutdown_seconds + _GRACE_SECONDS):
                 asked = (worker.ask("drain", _GRACE_SECONDS) for worker in self._workers)
@@ -201,7 +201,7 @@ class Supervisor:
         refused = asyncio.gather(*(worker.list_refused() for worker in self._workers))
         reports = await self._collect_reports()
         _, not_ready = self._judge([report for _, report in reports])
-        process = ProcessStatus(self._loaded.path, self._loaded.settings.digest, self._started_at)
+        process = ProcessStatus(self._served.path, self._served.settings.digest, self._started_at)
         return {
             **build_status(process, [], time.time(), not_ready=not_ready),
             "providers": _list_providers(reports),

@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterable
 
-from gateway.config.load import Loaded
+from gateway.config.served import Served
 
 INTERVAL_SECONDS = 1.0
 
@@ -24,10 +24,10 @@ async def watch_files(
             await on_change()
 
 
-def list_watched(loaded: Loaded) -> tuple[str, ...]:
+def list_watched(served: Served) -> tuple[str, ...]:
     """Return the files whose change is worth a reload: the file, and the certificates and lists that it names."""
-    tls, lists = loaded.settings.tls, loaded.settings.organization_files
-    return (str(loaded.path), *lists) if tls is None else (str(loaded.path), tls.certificate, tls.key, *lists)
+    tls, lists = served.settings.tls, served.settings.organization_files
+    return (served.path, *lists) if tls is None else (served.path, tls.certificate, tls.key, *lists)
 
 
 def _identify(path: str) -> tuple[int, int, int] | None:

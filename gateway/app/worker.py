@@ -14,17 +14,16 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any, NoReturn
 
 from gateway.admin.logs import LogOutput, configure_logging
 from gateway.app.application import Application
-from gateway.app.channel import Channel, Message
+from gateway.app.channel import Channel, Message, read_served
 from gateway.app.loop import find_loop_factory
-from gateway.config.load import Loaded, parse_config
-from gateway.config.problems import ConfigError
+from gateway.config.served import Served
 from gateway.config.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -49,17 +48,16 @@ async def work(side: socket.socket, sockets: Sequence[socket.socket]) -> int:
         return 1
     # The supervisor and its workers write to the same pipe.
     output = configure_logging(start["level"], start["format"], is_shared=True)
-    parse = build_parser(start["path"], start["workers"])
     async with AsyncExitStack() as stack:
         try:
-            application = Application(lambda: parse(start["text"], start["lists"]), output, sockets)
+            application = Application(read_share(start, start["workers"]), output, sockets)
             await stack.enter_async_context(application)
-        except (ConfigError, OSError) as error:
+        except OSError as error:
             channel.send({"number": start["number"], "error": str(error)})
             return 1
         channel.send({"number": start["number"]})
         async with asyncio.TaskGroup() as group:
-            worker = Worker(channel, application, output, parse)
+            worker = Worker(channel, application, output, start["workers"])
             obeying = group.create_task(worker.obey())
             await worker.stopping.wait()
             # Orders are obeyed, and the supervisor's end noticed, until the last request is answered.
@@ -69,17 +67,10 @@ async def work(side: socket.socket, sockets: Sequence[socket.socket]) -> int:
     return 0
 
 
-Parse = Callable[[str, Mapping[str, str]], Loaded]
-
-
-def build_parser(path: str, workers: int) -> Parse:
-    """Return what compiles the text of the file at a path and the lists beside it, for one of so many workers."""
-
-    def parse(text: str, lists: Mapping[str, str]) -> Loaded:
-        loaded = parse_config(text, path, os.environ, lists)
-        return replace(loaded, settings=share(loaded.settings, workers))
-
-    return parse
+def read_share(message: Message, workers: int) -> Served:
+    """Return what one worker of so many serves by, of a message that has the file."""
+    served = read_served(message)
+    return replace(served, settings=share(served.settings, workers))
 
 
 def share(settings: Settings, workers: int) -> Settings:
@@ -96,12 +87,12 @@ def share(settings: Settings, workers: int) -> Settings:
 class Worker:
     """Does what a supervisor says; ``stopping`` is set when it says to end."""
 
-    def __init__(self, channel: Channel, application: Application, output: LogOutput, parse: Parse) -> None:
+    def __init__(self, channel: Channel, application: Application, output: LogOutput, workers: int) -> None:
         self.stopping = asyncio.Event()
         self._channel = channel
         self._application = application
         self._output = output
-        self._parse = parse
+        self._workers = workers
         self._orders = {"take": self._take, "report": self._report, "refused": self._list_refused, "drain": self._drain}
 
     async def obey(self) -> None:
@@ -117,7 +108,7 @@ class Worker:
     async def _answer(self, message: Message) -> None:
         try:
             answer = await self._orders[message["order"]](message)
-        except (ConfigError, OSError) as error:
+        except OSError as error:
             answer = {"error": str(error)}
         except Exception as error:
             # A defect in a report is no reason to cut the requests of everyone here.
@@ -126,7 +117,7 @@ class Worker:
         self._channel.send({"number": message["number"], **answer})
 
     async def _take(self, message: Message) -> dict[str, Any]:
-        await self._application.take(self._parse(message["text"], message["lists"]))
+        await self._application.take(read_share(message, self._workers))
         return {}
 
     async def _report(self, _message: Message) -> dict[str, Any]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
-import sys
 import time
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Mapping, Sequence
@@ -13,6 +11,7 @@ from typing import Any, Self
 
 from gateway.admin.metrics import Snapshot
 from gateway.app.channel import Channel, Message, Orders
+from gateway.config.compiler import describe_module
 
 # A worker that works answers within milliseconds; a probe waits no longer than a second.
 REPORT_SECONDS = 0.5
@@ -55,9 +54,7 @@ class WorkerProcess:
     async def _spawn(cls, sockets: Sequence[socket.socket]) -> Self:
         side, other = socket.socketpair()
         numbers = [each.fileno() for each in (other, *sockets)]
-        # -P: a folder named gateway where we happen to run is not our code; what we were found by is.
-        command = (sys.executable, "-P", "-m", "gateway.app.worker", *map(str, numbers))
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        command, environment = describe_module("gateway.app.worker", *map(str, numbers))
         with other:
             try:
                 process = await asyncio.create_subprocess_exec(

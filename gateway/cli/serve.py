@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from gateway.app.run import run_gateway
 from gateway.cli.invocation import (
     ExitCode,
     config_option,
@@ -13,6 +12,7 @@ from gateway.cli.invocation import (
     read_environment,
     read_log_options,
 )
+from gateway.config.compiler import Compiler
 from gateway.config.problems import ConfigError
 
 
@@ -32,8 +32,13 @@ def command(context: click.Context) -> None:
     """
     path = find_config(context)
     level, form = read_log_options(context)
+    compiler = Compiler(str(path), read_environment())
     try:
-        code = run_gateway(str(path), read_environment(), level, form)
+        compiler.start()
+        # All that serves is imported while the file is compiled.
+        from gateway.app.run import run_gateway  # noqa: PLC0415 - see above
+
+        code = run_gateway(compiler.load, level, form)
     except ConfigError as error:
         click.echo(error.render(), err=True)
         context.exit(ExitCode.NO)

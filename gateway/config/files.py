@@ -6,10 +6,13 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path as FilePath
+from typing import TYPE_CHECKING
 
-from gateway.config.load import Loaded
 from gateway.config.problems import Finding, Path, Problem, Severity, format_path
 from gateway.config.settings import Settings
+
+if TYPE_CHECKING:
+    from gateway.config.load import Loaded
 
 _REMEDY = "correct the path, or put the file there"
 _FOLDER_REMEDY = "make the folder, and let the user that the gateway runs as write there"

@@ -30,18 +30,13 @@ from gateway.config.sound import Sound, select_sound
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """
-    One file that can be used: what it says, what it comes to, and what to be warned of.
-
-    ``lists`` are the texts of the lists beside it, by path.
-    """
+    """One file that can be used: what it says, what it comes to, and what to be warned of."""
 
     path: str
     config: GatewayFile = field(repr=False)
     settings: Settings = field(repr=False)
     warnings: tuple[Problem, ...]
     document: Document = field(repr=False)
-    lists: Mapping[str, str] = field(repr=False)
 
     def locate(self, *path: str | int) -> Position:
         """Return where the file says something, such as ``("providers", 0, "applicationID")``."""
@@ -72,11 +67,9 @@ def load_config(path: str | Path, environ: Mapping[str, str]) -> Loaded:
     return parse_config(text, name, environ)
 
 
-def parse_config(text: str, name: str, environ: Mapping[str, str], lists: Mapping[str, str] | None = None) -> Loaded:
+def parse_config(text: str, name: str, environ: Mapping[str, str]) -> Loaded:
     """
     Compile the text of a file; ``name`` is its path, for messages and for the relative paths inside of it.
-
-    ``lists`` are the texts of the lists beside it; without them, they are read.
 
     Raises:
         ConfigError: See ``load_config``.
@@ -96,14 +89,14 @@ def parse_config(text: str, name: str, environ: Mapping[str, str], lists: Mappin
     sound = select_sound(data, broken) if broken or file is None else Sound.of(file)
     findings += lint(sound)
     folder = Path(name).parent
-    read = read_lists(sound.organizations, folder, lists)
+    read = read_lists(sound.organizations, folder)
     findings += read.findings
     problems = _collect(document, findings)
     warnings = tuple(problem for problem in problems if problem.severity is Severity.WARNING)
     if file is None or len(warnings) < len(problems):
         raise ConfigError(problems)
     settings = compile_config(file, folder, _digest(text, read.texts), read.organizations)
-    return Loaded(name, file, settings, warnings, document, read.texts)
+    return Loaded(name, file, settings, warnings, document)
 
 
 def _digest(text: str, lists: Mapping[str, str]) -> str:

@@ -15,10 +15,10 @@ from gateway.config.addresses import parse_http_url
 from gateway.config.problems import Finding
 from gateway.config.scalars import Duration, PositiveDuration, parse_text, read_list
 from gateway.config.sections import Section, option
+from gateway.config.settings import PLACEHOLDER
 from gateway.core.organizations import OrganizationRules
 
 MAX_LIST_BYTES = 2 * 1024 * 1024
-PLACEHOLDER = "{organization}"
 
 _LISTS = ("allow", "deny")
 _COMMENT = re.compile(r"(?:^|\s)#.*")
@@ -100,14 +100,14 @@ class Lists:
     findings: tuple[Finding, ...] = ()
 
 
-def read_lists(section: OrganizationsSection | None, folder: Path, known: Mapping[str, str] | None = None) -> Lists:
-    """Read the files of the lists; ``known`` are those that were read before, and stand in the place of the files."""
+def read_lists(section: OrganizationsSection | None, folder: Path) -> Lists:
+    """Read the files of the lists."""
     texts: dict[str, str] = {}
     organizations: dict[str, frozenset[str]] = {}
     findings = []
     for name, path in _list_files(section, folder):
         try:
-            texts[path] = _read(Path(path)) if known is None else known[path]
+            texts[path] = _read(Path(path))
             organizations[path] = parse_list(texts[path])
         except (OSError, ValueError) as error:
             why = (error.strerror or "cannot be read").lower() if isinstance(error, OSError) else str(error)

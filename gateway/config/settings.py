@@ -11,6 +11,11 @@ from dataclasses import dataclass, field
 from gateway.core.jwks import KeySet
 from gateway.core.policy import Policy
 
+# More than any machine has cores: a slip here would start as many processes.
+MAX_WORKERS = 256
+# What stands for the organization in the URL of a service that knows them.
+PLACEHOLDER = "{organization}"
+
 
 @dataclass(frozen=True, slots=True)
 class ListenAddress:

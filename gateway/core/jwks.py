@@ -65,6 +65,10 @@ class VerificationKey:
     algorithms: frozenset[str]
     key: Key
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Return how to make it again, in another process: a key itself stays where it is."""
+        return _rebuild_key, (self.kid, self.algorithms, self.key.as_dict(private=False))
+
 
 @dataclass(frozen=True, slots=True)
 class SkippedKey:
@@ -197,6 +201,10 @@ def _import_key(entry: object) -> VerificationKey:
         raise _Unusable(f"kid is not a string of at most {MAX_KID_LENGTH} characters")
     key = _import_public_members(entry)
     return VerificationKey(kid, _select_algorithms(entry, key), key)
+
+
+def _rebuild_key(kid: str | None, algorithms: frozenset[str], members: Mapping[str, Any]) -> VerificationKey:
+    return VerificationKey(kid, algorithms, _import_public_members(members))
 
 
 def _check_purpose(entry: Mapping[str, Any]) -> None:

@@ -15,8 +15,7 @@ from urllib.parse import quote
 import aiohttp
 from cachetools import LRUCache
 
-from gateway.config.organizations import PLACEHOLDER
-from gateway.config.settings import OrganizationCheckSettings
+from gateway.config.settings import PLACEHOLDER, OrganizationCheckSettings
 from gateway.core.organizations import Standing
 from gateway.providers.clock import Clock, SystemClock
 from gateway.providers.fetch import FetchError, fetch_status

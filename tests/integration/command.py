@@ -65,6 +65,11 @@ class RunningCommand:
     def _drain(self, stream: str) -> str:
         return "".join(iter(lambda: self._lines[stream].get(timeout=1) or "", ""))
 
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        return self._process.pid
+
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and return the exit code."""
         self._process.send_signal(number)

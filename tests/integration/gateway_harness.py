@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Self
 
 from joserfc import jwt
@@ -19,6 +18,7 @@ from joserfc.jwk import ECKey
 from gateway.admin.lines import LineWriter
 from gateway.admin.logs import LogOutput
 from gateway.app.application import Application
+from gateway.config.served import Served
 from gateway.config.settings import (
     KeySourceSettings,
     Limits,
@@ -97,9 +97,9 @@ async def open_gateway(
 ) -> AsyncIterator[Application]:
     """Open a gateway in front of the upstream on that port; access lines go to that file, keys age by that clock."""
     settings = make_settings(UpstreamSettings("http", host, port), **changed)
-    loaded = SimpleNamespace(settings=settings, path="gateway.yaml", warnings=())
+    served = Served("gateway.yaml", settings, b"")
     with open_output(output_path) as output:
-        application = Application(lambda: loaded, output, clock=clock)  # type: ignore[arg-type] # all that it reads of a file
+        application = Application(served, output, clock=clock)
         async with application:
             yield application
 

@@ -46,6 +46,18 @@ def test_gateway_serves_until_it_is_asked_to_stop(config, number, arguments):
         assert gateway.stop(number) == 0
 
 
+def test_what_compiles_the_file_is_not_in_the_process_that_serves(config):
+    """A quarter of its memory would be for that; it is in a process of its own, which has ended."""
+    with start_command("serve", "-c", str(config), folder=config.parent) as gateway:
+        gateway.wait_line(lambda line: '"listening"' in line)
+        maps = Path(f"/proc/{gateway.pid}/maps").read_text()
+        assert "/cryptography/" in maps
+        assert "pydantic_core" not in maps
+        assert "/yaml/" not in maps
+        assert not Path(f"/proc/{gateway.pid}/task/{gateway.pid}/children").read_text().split()
+        assert gateway.stop() == 0
+
+
 def test_health_finds_the_gateway_by_its_file(config):
     """Yes while it runs and no when it is gone, by whichever way the file is named."""
     with start_command("serve", "-c", str(config), folder=config.parent) as gateway:

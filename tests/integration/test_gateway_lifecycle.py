@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ import trustme
 
 from gateway.app.application import Application
 from gateway.config.problems import ConfigError
+from gateway.config.served import Served
 from gateway.config.settings import ListenAddress, ListenerTLS, Settings, UpstreamSettings
 from gateway.core.routes import Access, RouteTable
 
@@ -33,16 +34,16 @@ class File:
     def __init__(self, settings: Settings) -> None:
         self.settings: Settings | None = settings
 
-    def __call__(self) -> SimpleNamespace:
+    def __call__(self) -> Served:
         if self.settings is None:
             raise ConfigError([])
-        return SimpleNamespace(settings=self.settings, path="gateway.yaml", warnings=())
+        return Served("gateway.yaml", self.settings, b"")
 
 
 @asynccontextmanager
 async def open_file(file: File) -> AsyncIterator[Application]:
     with open_output() as output:
-        async with Application(file, output) as application:  # type: ignore[arg-type] # all that it reads of a file
+        async with Application(file(), output, load=file) as application:
             yield application
 
 
@@ -51,7 +52,7 @@ async def open_until_stopped(port: int, **changed: Any) -> AsyncIterator[Applica
     """Open a gateway that the test itself stops."""
     with open_output() as output:
         file = File(make_settings(UpstreamSettings("http", "127.0.0.1", port), **changed))
-        application = Application(file, output)  # type: ignore[arg-type] # all that it reads of a file
+        application = Application(file(), output, load=file)
         await application.__aenter__()
         yield application
 
@@ -77,6 +78,39 @@ async def test_a_reload_swaps_whole_and_a_request_keeps_what_it_began_with() -> 
             assert (await ask_once(application, REQUEST + bearer() + b"\r\n")).body == b"2."
             release.set()
             assert (await client.read_answer()).body == b"1."
+
+
+@in_loop
+async def test_requests_are_served_while_a_file_is_read() -> None:
+    """However long that takes; and of two reloads, the file that was read last is the one that is taken."""
+    began, may_end = threading.Event(), threading.Event()
+    async with Upstream(play_and_wait(*[OK] * 2)) as upstream:
+        settings = replace(make_settings(UpstreamSettings("http", "127.0.0.1", upstream.port)), digest="1")
+        digests = iter(("2", "3"))
+
+        def load() -> Served:
+            began.set()
+            # The first is slow, and was asked for before there was a second.
+            digest = next(digests)
+            if digest == "2":
+                assert may_end.wait(5)
+            return Served("gateway.yaml", replace(settings, digest=digest), b"")
+
+        with open_output() as output:
+            served = Served("gateway.yaml", settings, b"")
+            async with (
+                Application(served, output, load=load) as application,
+                RawClient(application) as client,
+                asyncio.TaskGroup() as group,
+            ):
+                group.create_task(application.reload())
+                await wait_until(began.is_set)
+                group.create_task(application.reload())
+                for _ in range(2):
+                    assert (await client.get(b"/", bearer())).status == 200
+                assert application.settings.digest == "1"
+                may_end.set()
+                await wait_until(lambda: application.settings.digest == "3")
 
 
 @in_loop

@@ -32,6 +32,7 @@ from gateway.cli.demo.client import (
 from gateway.cli.demo.issuer import API_AUDIENCE, DemoIssuer, build_issuer_app
 from gateway.cli.demo.listening import bind, find_free_port, listen, read_port, wait_for_stop
 from gateway.config.load import load_config
+from gateway.config.served import Served
 
 _HOST = "127.0.0.1"
 _TRIALS = (ACCEPTED, ORGANIZATION, REFUSED, ANONYMOUS)
@@ -91,7 +92,7 @@ async def open_stage(port: int, output: LogOutput) -> AsyncIterator[Stage]:
         async with (
             listen(build_issuer_app(issuer, time.time), issuer_socket),
             listen(build_backend_app(), backend_socket),
-            Application(lambda: load_config(config, {}), output) as application,
+            Application(Served.pack(str(config), load_config(config, {}).settings), output) as application,
             aiohttp.ClientSession() as session,
         ):
             url = f"http://{application.listen}"

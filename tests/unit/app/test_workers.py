@@ -11,7 +11,7 @@ from gateway.app.cores import _read_quota, count_workers
 from gateway.app.worker import share
 from gateway.app.worker_slot import plan_restart
 from gateway.config.load import parse_config
-from gateway.config.scalars import MAX_WORKERS
+from gateway.config.settings import MAX_WORKERS
 
 FILE = """\
 version: 1

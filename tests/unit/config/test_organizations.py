@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config.load import load_config, parse_config
+from gateway.config.load import load_config
 from gateway.config.organizations import MAX_LIST_BYTES, parse_list
 from gateway.config.problems import ConfigError
 from gateway.config.settings import OrganizationCheckSettings
@@ -151,16 +151,6 @@ def test_lists_beside_the_file_are_read(write: Path) -> None:
     again = load_config(write, {})
     assert again.settings.policy.organizations == OrganizationRules(frozenset({"in.txt"}))
     assert again.settings.digest != loaded.settings.digest
-
-
-def test_lists_that_were_read_are_not_read_again(write: Path) -> None:
-    """A worker gets what its supervisor has read, whatever became of the files."""
-    loaded = load_config(write, {})
-    for path in loaded.lists:
-        Path(path).unlink()
-    again = parse_config(loaded.document.text, str(write), {}, loaded.lists).settings
-    assert again.policy.organizations == loaded.settings.policy.organizations
-    assert again.digest == loaded.settings.digest
 
 
 @pytest.mark.parametrize(
