@@ -22,7 +22,9 @@ class BodySource(web.RequestHandler):
         """
         request, transport = self._current_request, self.transport
         # As none of them waits to be read, aiohttp has not paused either, and its parser holds nothing back.
-        if request is None or transport is None or request.content.total_bytes != count:
+        if request is None or transport is None or self._force_close or self._close:
+            return None
+        if request.content.total_bytes != count:
             return None
         transport.pause_reading()
         return transport

@@ -11,11 +11,13 @@ import asyncio
 from gateway.core.errors import Reason, RequestRefused
 from gateway.proxy.client_writer import ClientWriter
 from gateway.proxy.connection import UpstreamConnection
-from gateway.proxy.splice import SpliceEnded
+from gateway.proxy.splice import Splice, SpliceEnded
 from gateway.proxy.visit import ClientGone, Visit
 
 # What must be left of a body; for less, the files that it takes cost more than they save.
 MIN_BYTES = 256 * 1024
+# How long an exchange may go on whose request cannot be sent on.
+_GRACE_SECONDS = 1.0
 
 
 class Bulk:
@@ -50,8 +52,6 @@ class Bulk:
         except SpliceEnded as end:
             if not end.is_source:
                 raise ClientGone from end
-            if end.is_stalled:
-                connection.time_out()
         finally:
             self._visit.bytes_out += splice.moved
             response.skip(splice.moved)
@@ -79,20 +79,26 @@ class Bulk:
             await splice.run()
             visit.protocol.skip_body()
         except SpliceEnded as end:
-            await self._give_up(end, connection, source)
+            await self._give_up(end, splice, connection, source)
         finally:
             visit.bytes_in += splice.moved
             connection.close_splice(splice)
         return True
 
     @staticmethod
-    async def _give_up(end: SpliceEnded, connection: UpstreamConnection, source: asyncio.Transport) -> None:
-        if not end.is_source:
-            # Who reads the answer learns of it too, and ends this; there may be an early one to be read before.
-            if end.is_stalled:
-                connection.time_out()
-            await asyncio.get_running_loop().create_future()
+    async def _give_up(
+        end: SpliceEnded, splice: Splice, connection: UpstreamConnection, source: asyncio.Transport
+    ) -> None:
         if end.is_stalled:
             raise RequestRefused(Reason.REQUEST_TIMEOUT, "The request body stalled.") from end
-        # The next read tells.
-        source.resume_reading()
+        if end.is_source and not splice.moved:
+            # The next read tells what it is.
+            source.resume_reading()
+            return
+        if end.is_source:
+            # What is left of the body, if anything is, would be counted wrongly.
+            source.abort()
+        # Who reads the answer mostly learns of it too, and ends this, maybe with an early answer.
+        await asyncio.sleep(_GRACE_SECONDS)
+        connection.abort()
+        await asyncio.get_running_loop().create_future()

@@ -95,7 +95,8 @@ class UpstreamConnection(UpstreamTransport):
         self._is_written = True
         if not self._is_lost:
             self._transport.write(data)
-        self._go_on()
+        if self._waiter is not None or self._splices:
+            self._rearm()
 
     async def flush(self) -> None:
         """Wait until the kernel has all that was written; else as ``drain``."""
@@ -259,6 +260,7 @@ class UpstreamConnection(UpstreamTransport):
         self._is_lost = True
         if self._sink is not None:
             return
+        self._stop_splices()
         try:
             self._feed_eof()
         except UpstreamFailed as error:
@@ -270,7 +272,9 @@ class UpstreamConnection(UpstreamTransport):
         self._is_lost = True
         self._deadline.stop()
         self._stop_splices()
-        if exc is not None and self._error is None and (rest := read_rest(self._transport, HIGH_WATER_BYTES)):
+        # Of a body that the kernel moves, some may be missing before what it still has.
+        is_whole = self._error is None and not any(self._splices.values())
+        if exc is not None and is_whole and (rest := read_rest(self._transport, HIGH_WATER_BYTES)):
             self.data_received(rest)
         if self._sink is not None:
             self._sink.connection_lost(exc)
@@ -309,13 +313,9 @@ class UpstreamConnection(UpstreamTransport):
         self.abort()
         self._wake_all()
 
-    def time_out(self) -> None:
+    def _time_out(self) -> None:
         self._is_ending = False
         self._fail(UpstreamFailed(Reason.UPSTREAM_TIMEOUT, "The upstream took too long."))
-
-    def _go_on(self) -> None:
-        if self._waiter is not None:
-            self._rearm()
 
     def _feed_eof(self) -> None:
         """Let the reader judge the end of the connection; TLS must have ended too, or anybody may have cut the body."""
@@ -336,9 +336,9 @@ class UpstreamConnection(UpstreamTransport):
         is_answered = self._reader is not None and self._reader.final is not None
         if self._is_lost:
             self._deadline.clear()
-        elif self._waiter is not None and (is_answered or self._is_finished):
+        elif self._is_awaited(is_source=True) or (self._waiter is not None and (is_answered or self._is_finished)):
             self._deadline.set(self._idle_seconds if is_answered else self._head_seconds)
-        elif self._drainer is not None:
+        elif self._drainer is not None or self._is_awaited(is_source=False):
             self._deadline.set(self._idle_seconds)
         else:
             self._deadline.clear()

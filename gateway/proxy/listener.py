@@ -310,7 +310,17 @@ class ClientProtocol(BodySource):
         self._lingering, self.transport, self._force_close = transport, None, True
         transport.resume_reading()
         transport.write_eof()
-        self._lingering_timer = self._loop.call_later(_LINGERING_SECONDS, transport.close)
+        self._lingering_timer = self._loop.call_later(_LINGERING_SECONDS, self._end_lingering)
+
+    def _end_lingering(self) -> None:
+        transport = self._lingering
+        if transport is None:
+            return
+        if transport.get_write_buffer_size():
+            # The answer itself has not gone out; how long that may take is bounded elsewhere.
+            self._lingering_timer = self._loop.call_later(_LINGERING_SECONDS, self._end_lingering)
+        else:
+            transport.close()
 
     def _bound_closing(self) -> None:
         """Cut the connection if its last bytes are not taken in time: a close alone waits for them for ever."""

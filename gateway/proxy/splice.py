@@ -8,8 +8,10 @@ only octets that nobody has to look at can go this way: no TLS, no chunks.
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import os
+import resource
 from collections.abc import Callable
 from contextlib import ExitStack
 
@@ -20,6 +22,10 @@ _TURN_BYTES = 1024 * 1024
 # A pipe of the usual 64 KB costs twice the time. With one of 1 MiB the kernel, to keep up with us, took in 30 MB of a
 # body whose reader was slow; with this, 1 MB, as it does where octets are read.
 _PIPE_BYTES = 512 * 1024
+# Each takes four files, and all of them together may take an eighth of what there is.
+_MAX_SPLICES = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 32
+# How often in a row the loop may call for octets of the source while there are none.
+_MAX_BARREN = 3
 _CAN_SPLICE = hasattr(os, "splice")
 _FLAGS = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK if _CAN_SPLICE else 0
 
@@ -29,7 +35,7 @@ class SpliceEnded(Exception):
     The octets ended before all had been moved.
 
     ``is_source`` says whose fault it was: of the side that they come from, or the one that they go to; ``is_stalled``,
-    that it is there, and did nothing for too long.
+    that it is the client, who is there and did nothing for too long.
     """
 
     def __init__(self, *, is_source: bool, is_stalled: bool = False) -> None:
@@ -40,24 +46,39 @@ class SpliceEnded(Exception):
 
 class Splice:
     """
-    Moves ``count`` octets; ``moved`` is how many have gone out so far.
+    Moves ``count`` octets; ``moved`` is how many have gone out so far, and ``waits_for_target`` for whom it waits now.
 
-    Both sockets stay their owners', who must neither read the one nor write to the other in the meantime.
+    Both sockets stay their owners', who must neither read the one nor write to the other in the meantime. The client,
+    which is the source of an upload, may do nothing for ``idle_seconds``; the time of the upstream is counted by who
+    is told of each progress, as it may be busy with the other direction.
 
     Raises:
         OSError: There are too many open files, or too much memory is in pipes.
     """
 
+    _count = 0
+
     def __init__(
-        self, source: int, target: int, count: int, *, idle_seconds: float, on_progress: Callable[[], None]
+        self,
+        source: int,
+        target: int,
+        count: int,
+        *,
+        is_upload: bool,
+        idle_seconds: float,
+        on_progress: Callable[[], None],
     ) -> None:
+        if Splice._count >= _MAX_SPLICES:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         self._loop = asyncio.get_running_loop()
         self._left = count
         # In the pipe.
         self._held = 0
         self._idle_seconds = idle_seconds
         self._on_progress = on_progress
-        self._waits_for_target = False
+        self._is_upload = is_upload
+        self._barren = 0
+        self.waits_for_target = False
         self._deadline = Deadline(self._loop, self._stall)
         self._done: asyncio.Future[None] | None = None
         self._end: SpliceEnded | None = None
@@ -68,6 +89,8 @@ class Splice:
             self._target = _own(files, os.dup(target))
             self._pipe_out, self._pipe_in = (_own(files, end) for end in os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC))
             fcntl.fcntl(self._pipe_in, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+            files.callback(self._discount)
+            Splice._count += 1
             self._files = files.pop_all()
 
     async def run(self) -> None:
@@ -80,8 +103,8 @@ class Splice:
         if self._end is not None:
             raise self._end
         self._done = self._loop.create_future()
-        self._deadline.set(self._idle_seconds)
         self._loop.add_reader(self._source, self._move)
+        self._tell()
         await self._done
 
     def close(self) -> None:
@@ -93,12 +116,17 @@ class Splice:
         """End ``run``, because that side has gone."""
         self._fail(SpliceEnded(is_source=is_source))
 
+    @staticmethod
+    def _discount() -> None:
+        Splice._count -= 1
+
     def _move(self) -> None:
-        before, is_pulling = self.moved, True
+        before, was_waiting_for_target, is_pulling = self.moved, self.waits_for_target, True
         try:
             while self._left and self.moved < before + _TURN_BYTES:
                 if is_pulling := not self._held:
                     self._held = os.splice(self._source, self._pipe_in, self._left, flags=_FLAGS)
+                    self._barren = 0
                     if not self._held:
                         self._fail(SpliceEnded(is_source=True))
                         return
@@ -108,21 +136,37 @@ class Splice:
                 self._left -= count
                 self.moved += count
         except BlockingIOError:
-            if is_pulling is self._waits_for_target:
+            if is_pulling is self.waits_for_target:
                 self._turn_round()
+            elif is_pulling and not self._may_call_again():
+                return
         except OSError as error:
             self._fail(SpliceEnded(is_source=is_pulling), error)
             return
-        if self.moved > before:
-            self._deadline.set(self._idle_seconds)
-            self._on_progress()
+        if self.moved > before or self.waits_for_target is not was_waiting_for_target:
+            self._tell()
         if not self._left and self._done is not None and not self._done.done():
             self._done.set_result(None)
 
+    def _tell(self) -> None:
+        """Begin the time of whom it waits for now."""
+        if self.waits_for_target is self._is_upload:
+            self._deadline.clear()
+        else:
+            self._deadline.set(self._idle_seconds)
+        self._on_progress()
+
+    def _may_call_again(self) -> bool:
+        """Return False, and end, if the loop calls for octets that are not to be had, as before an urgent one."""
+        self._barren += 1
+        if self._barren > _MAX_BARREN:
+            self._fail(SpliceEnded(is_source=True))
+        return self._barren <= _MAX_BARREN
+
     def _turn_round(self) -> None:
         """Wait for the other side."""
-        self._waits_for_target = not self._waits_for_target
-        if self._waits_for_target:
+        self.waits_for_target = not self.waits_for_target
+        if self.waits_for_target:
             self._loop.remove_reader(self._source)
             self._loop.add_writer(self._target, self._move)
         else:
@@ -135,7 +179,7 @@ class Splice:
         self._loop.remove_writer(self._target)
 
     def _stall(self) -> None:
-        self._fail(SpliceEnded(is_source=not self._waits_for_target, is_stalled=True))
+        self._fail(SpliceEnded(is_source=not self.waits_for_target, is_stalled=True))
 
     def _fail(self, end: SpliceEnded, cause: OSError | None = None) -> None:
         end.__cause__ = cause

@@ -20,7 +20,7 @@ class UpstreamTransport(asyncio.Protocol, ABC):
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._deadline = Deadline(self._loop, self.time_out)
+        self._deadline = Deadline(self._loop, self._time_out)
         self._sink: Sink | None = None
         self._drainer: asyncio.Future[None] | None = None
         self._is_lost = False
@@ -85,7 +85,12 @@ class UpstreamTransport(asyncio.Protocol, ABC):
         source, target = (client, self._transport) if is_upload else (self._transport, client)
         try:
             splice = Splice(
-                _find_file(source), _find_file(target), count, idle_seconds=idle_seconds, on_progress=self._go_on
+                _find_file(source),
+                _find_file(target),
+                count,
+                is_upload=is_upload,
+                idle_seconds=idle_seconds,
+                on_progress=self._rearm,
             )
         except OSError:
             # There are too many open files; what goes past us costs four more.
@@ -100,10 +105,15 @@ class UpstreamTransport(asyncio.Protocol, ABC):
         splice.close()
         if self._splices.pop(splice) and self._is_reading_paused:
             self.resume_reading()
+        self._rearm()
 
     def _stop_splices(self) -> None:
         for splice, is_source in self._splices.items():
             splice.stop(is_source=is_source)
+
+    def _is_awaited(self, *, is_source: bool) -> bool:
+        """Whether a body that the kernel moves waits for the upstream: to send, or else to take."""
+        return any(each is is_source and each is not splice.waits_for_target for splice, each in self._splices.items())
 
     def pause_writing(self) -> None:
         self._is_writing_paused = True
@@ -117,11 +127,11 @@ class UpstreamTransport(asyncio.Protocol, ABC):
         wake(self._drainer)
 
     @abstractmethod
-    def _go_on(self) -> None:
-        """Take note that octets have gone past us."""
+    def _rearm(self) -> None:
+        """Set the time for what is waited for now."""
 
     @abstractmethod
-    def time_out(self) -> None:
+    def _time_out(self) -> None:
         """End what waits for the upstream: its time is over."""
 
 

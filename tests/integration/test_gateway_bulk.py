@@ -1,77 +1,35 @@
-"""Large bodies of a known length, which the kernel moves: to the octet, in order, and in every fault."""
+"""Large bodies of a known length, which the kernel moves: every octet, in order, and no more."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
-import hashlib
 import os
-import random
-import socket
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
-from typing import Self
 
 import pytest
 
 from gateway.proxy import splice as splice_module
-from gateway.proxy import upstream_transport
 from gateway.proxy.bulk import MIN_BYTES
-from gateway.proxy.splice import Splice
 
-from .faults import POST, answer_all, end, observe, reset, stall
-from .gateway_harness import RawClient, bearer
+from .bodies import (
+    GET,
+    MIB,
+    PIECE,
+    SIZE,
+    NarrowClient,
+    Recorded,
+    build_answer,
+    build_upload,
+    check_same,
+    make_octets,
+    shrink_buffer,
+)
+from .faults import answer_all, observe
+from .gateway_harness import RawClient
 from .loop import in_each_loop, in_loop, wait_until
 from .upstream import OK, Peer
 
-GET = b"GET / HTTP/1.1\r\nHost: gateway.example\r\n" + bearer() + b"\r\n"
-SIZE = 12 * 1024 * 1024 + 3
-SIZES = [MIN_BYTES - 1, MIN_BYTES, MIN_BYTES + 65536, 1024 * 1024, SIZE]
-PIECE = 64 * 1024
-
-
-class Recorded(Splice):
-    """A splice that is remembered."""
-
-    opened: list[Recorded]
-    # Whose transport is looked at before anything is moved, and what it held then.
-    watched: asyncio.Transport | None = None
-    backlog = -1
-
-    async def run(self) -> None:
-        self.opened.append(self)
-        if self.watched is not None:
-            self.backlog = self.watched.get_write_buffer_size()
-        await super().run()
-
-
-@pytest.fixture(autouse=True)
-def splices(monkeypatch: pytest.MonkeyPatch) -> list[Recorded]:
-    """Return the splices of a test."""
-    monkeypatch.setattr(Recorded, "opened", [], raising=False)
-    monkeypatch.setattr(Recorded, "watched", None)
-    monkeypatch.setattr(upstream_transport, "Splice", Recorded)
-    return Recorded.opened
-
-
-def make_octets(size: int) -> bytes:
-    return random.Random(size).randbytes(size)  # noqa: S311 - a body, not a secret
-
-
-def check_same(received: bytes, sent: bytes) -> None:
-    # Millions of octets that differ are no message.
-    assert (len(received), hashlib.sha256(received).digest()) == (len(sent), hashlib.sha256(sent).digest())
-
-
-def build_answer(body: bytes, size: int | None = None) -> bytes:
-    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (len(body) if size is None else size) + body
-
-
-def build_upload(body: bytes, size: int | None = None) -> bytes:
-    return POST + bearer() + b"Content-Length: %d\r\n\r\n" % (len(body) if size is None else size) + body
-
-
-# --- every octet, and no more ---------------------------------------------------------------------------------------
+SIZES = [MIN_BYTES - 1, MIN_BYTES, MIN_BYTES + 65536, MIB, SIZE]
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -154,23 +112,6 @@ async def test_the_kernel_moves_what_is_large(splices: list[Recorded]) -> None:
         assert len((await client.ask(GET)).body) == SIZE
         assert len(splices) == 2
         assert all(splice.moved > SIZE - 4 * MIN_BYTES for splice in splices)
-
-
-class NarrowClient(RawClient):
-    """A client whose kernel takes little for it."""
-
-    async def __aenter__(self) -> Self:
-        connected = socket.socket()
-        connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connected.connect((self._address.host, self._address.port))
-        self.reader, self.writer = await asyncio.open_connection(sock=connected)
-        return self
-
-
-def shrink_buffer(transport: asyncio.Transport) -> None:
-    """Have the kernel take little, so that the rest of what is written waits in the transport."""
-    Recorded.watched = transport
-    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
 
 
 @in_each_loop
@@ -340,144 +281,3 @@ async def test_a_long_upload_is_no_stall_of_its_answer(splices: list[Recorded]) 
             await client.send(b"x")
         assert (await client.read_answer()).body == b"ok"
         assert len(splices) == 1
-
-
-# --- faults ----------------------------------------------------------------------------------------------------------
-
-ENDS: dict[str, tuple[Callable[[Peer], Awaitable[None]], str]] = {
-    "FIN": (end, "upstream_bad_response"),
-    "RST": (reset, "upstream_bad_response"),
-    "stall": (stall, "upstream_timeout"),
-}
-
-
-@pytest.mark.parametrize("ending", ENDS)
-@in_each_loop
-async def test_an_upstream_that_fails_in_its_answer(ending: str, splices: list[Recorded]) -> None:
-    """The client is cut off, and the record says why."""
-    splices.clear()
-    act, reason = ENDS[ending]
-
-    async def script(peer: Peer) -> None:
-        await peer.read_head()
-        await peer.send(build_answer(bytes(SIZE - 1), SIZE))
-        await act(peer)
-
-    async with observe(script, timeouts={"idle_stream_seconds": 1.0}) as gateway:
-        async with RawClient(gateway.application) as client:
-            async with asyncio.timeout(1.9):
-                with pytest.raises((asyncio.IncompleteReadError, ConnectionResetError)):
-                    await client.ask(GET)
-        assert len(splices) == 1
-        await gateway.check_recovered((200, reason))
-
-
-@in_each_loop
-async def test_a_malformed_upload_ends_a_download(splices: list[Recorded]) -> None:
-    """The exchange is over for both ways, and nobody waits for the other."""
-    splices.clear()
-
-    async def script(peer: Peer) -> None:
-        await peer.read_head()
-        await peer.send(build_answer(bytes(SIZE - 1), SIZE))
-        await peer.wait_for_end()
-
-    async with observe(script) as gateway:
-        async with RawClient(gateway.application) as client:
-            await client.send(POST + bearer() + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
-            await client.reader.readuntil(b"\r\n\r\n")
-            await client.reader.readexactly(SIZE - 1)
-            await client.send(b"zz\r\n")
-            async with asyncio.timeout(3):
-                assert await client.reader.read() == b""
-        assert len(splices) == 1
-        await gateway.check_recovered((200, "malformed_request"))
-
-
-@pytest.mark.parametrize("leaving", ["FIN", "RST", "reads no more"])
-@in_each_loop
-async def test_a_client_that_leaves_a_download(leaving: str, splices: list[Recorded]) -> None:
-    """The upstream's connection is closed soon, as nobody wants the rest."""
-    splices.clear()
-    ended = asyncio.Event()
-
-    async def script(peer: Peer) -> None:
-        await peer.read_head()
-        try:
-            await peer.send(build_answer(b"", SIZE * 8))
-            while True:
-                await peer.send(bytes(PIECE))
-        except ConnectionError:
-            ended.set()
-
-    async with observe(script, timeouts={"idle_stream_seconds": 0.3}) as gateway:
-        async with RawClient(gateway.application) as client:
-            await client.send(GET)
-            await client.reader.readexactly(SIZE)
-            if leaving == "FIN":
-                client.writer.close()
-            elif leaving == "RST":
-                client.writer.transport.abort()
-            else:
-                client.writer.transport.pause_reading()
-            async with asyncio.timeout(3):
-                await ended.wait()
-            [record] = await gateway.wait_for_records(1)
-            assert SIZE - PIECE < record["bytes_out"] < SIZE * 8
-        assert len(splices) == 1
-        await gateway.check_at_rest()
-
-
-@pytest.mark.parametrize(("leaving", "status"), [("FIN", 499), ("RST", 499), ("stall", 408)])
-@in_each_loop
-async def test_a_client_that_leaves_an_upload(leaving: str, status: int, splices: list[Recorded]) -> None:
-    """The upstream sees the request cut, never one that is whole."""
-    splices.clear()
-    received = bytearray()
-    ended = asyncio.Event()
-
-    async def script(peer: Peer) -> None:
-        await peer.read_head()
-        try:
-            while piece := await peer.reader.read(PIECE):
-                received.extend(piece)
-        finally:
-            ended.set()
-
-    async with observe(script, timeouts={"idle_stream_seconds": 0.3}) as gateway:
-        async with RawClient(gateway.application) as client:
-            await client.send(build_upload(bytes(SIZE - 1), SIZE))
-            await wait_until(lambda: len(received) == SIZE - 1)
-            if leaving == "FIN":
-                client.writer.close()
-            elif leaving == "RST":
-                client.writer.transport.abort()
-            else:
-                assert (await client.read_answer()).status == status
-                assert await client.reader.read() == b""
-            async with asyncio.timeout(3):
-                await ended.wait()
-        assert (len(received), len(splices)) == (SIZE - 1, 1)
-        await gateway.check_recovered((status, "request_timeout" if status == 408 else None))
-
-
-@pytest.mark.parametrize("direction", ["down", "up"])
-@in_each_loop
-async def test_a_stop_of_the_gateway_cuts_what_takes_too_long(direction: str, splices: list[Recorded]) -> None:
-    """And leaves nothing behind."""
-    splices.clear()
-
-    async def script(peer: Peer) -> None:
-        await peer.read_head()
-        if direction == "down":
-            await peer.send(build_answer(bytes(SIZE - 1), SIZE))
-        await peer.wait_for_end()
-
-    async with AsyncExitStack() as stack:
-        async with observe(script, timeouts={"shutdown_seconds": 0.3}) as gateway:
-            client = await stack.enter_async_context(RawClient(gateway.application))
-            await client.send(GET if direction == "down" else build_upload(bytes(SIZE - 1), SIZE))
-            reading = asyncio.create_task(client.reader.read())
-            await wait_until(lambda: bool(splices) and splices[0].moved > MIN_BYTES)
-        async with asyncio.timeout(3):
-            await asyncio.wait([reading])

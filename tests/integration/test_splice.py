@@ -26,11 +26,18 @@ class Line:
         self.target, self.reader = connect(family)
         self.progress = 0
 
-    def open(self, count: int = SIZE, *, idle_seconds: float = 5.0) -> Splice:
+    def open(self, count: int = SIZE, *, is_upload: bool = True, idle_seconds: float = 5.0) -> Splice:
         def go_on() -> None:
             self.progress += 1
 
-        return Splice(self.source.fileno(), self.target.fileno(), count, idle_seconds=idle_seconds, on_progress=go_on)
+        return Splice(
+            self.source.fileno(),
+            self.target.fileno(),
+            count,
+            is_upload=is_upload,
+            idle_seconds=idle_seconds,
+            on_progress=go_on,
+        )
 
     def close(self) -> None:
         for each in (self.writer, self.source, self.target, self.reader):
@@ -131,26 +138,62 @@ async def test_the_side_that_ends_is_named(is_source: bool) -> None:
     assert (caught.value.is_source, caught.value.is_stalled) == (is_source, False)
 
 
+@pytest.mark.parametrize("is_upload", [True, False], ids=["an upload", "a download"])
 @pytest.mark.parametrize("is_source", [True, False], ids=["source", "target"])
 @in_each_loop
-async def test_the_side_that_stalls_is_named(is_source: bool) -> None:
-    """It has that long, again after each octet that passed."""
+async def test_only_the_client_has_its_time_here(is_upload: bool, is_source: bool) -> None:
+    """It has that long, again after each octet that passed; the upstream's time is counted elsewhere."""
     with open_line() as line:
         loop = asyncio.get_running_loop()
-        splice = line.open(SIZE * 8, idle_seconds=0.2)
+        splice = line.open(SIZE * 8, is_upload=is_upload, idle_seconds=0.2)
         began = loop.time()
         running = asyncio.create_task(splice.run())
         writing = asyncio.create_task(loop.sock_sendall(line.writer, b"x" if is_source else bytes(SIZE * 8)))
         await asyncio.sleep(0.1)
         if is_source:
             line.writer.send(b"x")
-        with pytest.raises(SpliceEnded) as caught:
-            await running
+        if is_source is is_upload:
+            with pytest.raises(SpliceEnded) as caught:
+                await running
+            assert loop.time() - began >= (0.28 if is_source else 0.18)
+            assert (caught.value.is_source, caught.value.is_stalled) == (is_source, True)
+        else:
+            await asyncio.wait([running], timeout=0.6)
+            assert not running.done()
+            assert splice.waits_for_target is not is_source
+        for task in (running, writing):
+            task.cancel()
+        await asyncio.wait([running, writing])
         splice.close()
-        writing.cancel()
-        await asyncio.wait([writing])
-        assert loop.time() - began >= (0.28 if is_source else 0.18)
-    assert (caught.value.is_source, caught.value.is_stalled) == (is_source, True)
+
+
+@in_each_loop
+async def test_an_urgent_octet_stops_it() -> None:
+    """Linux never moves past one, and calls for it all the time (tcp(7))."""
+    with open_line() as line:
+        splice = line.open()
+        running = asyncio.create_task(splice.run())
+        line.writer.send(b"begun")
+        assert await read(line.reader, 5) == b"begun"
+        line.writer.send(b"!", socket.MSG_OOB)
+        line.writer.send(b"more")
+        with pytest.raises(SpliceEnded) as caught:
+            await asyncio.wait_for(running, 2)
+        splice.close()
+    assert (caught.value.is_source, caught.value.is_stalled, splice.moved) == (True, False, 5)
+
+
+@in_each_loop
+async def test_there_are_so_many_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or they would take the files that connections need."""
+    monkeypatch.setattr("gateway.proxy.splice._MAX_SPLICES", 2)
+    with open_line() as line:
+        for _ in range(2):
+            splices = [line.open() for _ in range(2)]
+            with pytest.raises(OSError, match="Too many open files"):
+                line.open()
+            for splice in splices:
+                splice.close()
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before it runs", "while it runs"])
