@@ -68,7 +68,6 @@ class Application:
         self._check: OrganizationCheck | None = None
         self._tls: ssl.SSLContext | None = None
         self._started_at = time.time()
-        self._reading = asyncio.Lock()
         self._reloading = asyncio.Lock()
         self._keyring: Keyring
         self._session: aiohttp.ClientSession
@@ -177,21 +176,18 @@ class Application:
 
     async def reload(self) -> None:
         """Take the file and its certificates as they are now; bad ones change nothing but a log line and a gauge."""
-        await reload(self._take_file, self._metrics)
+        await reload(lambda: self.take(self._load), self._metrics)
 
-    async def _take_file(self) -> Mapping[str, object] | None:
-        # One after the other, or what was read first could be taken last.
-        async with self._reading:
-            return await self.take(await asyncio.to_thread(self._load))
-
-    async def take(self, served: Served) -> Mapping[str, object] | None:
+    async def take(self, load: Callable[[], Served]) -> Mapping[str, object] | None:
         """
-        Go over to a file, and return what to say of it; None where it is the one in use.
+        Go over to what ``load`` returns, and return what to say of it; None where it is what is in use.
 
         Raises:
             OSError: A file that it names cannot be used; nothing has changed.
         """
+        # One after the other, or what was read first could be taken last.
         async with self._reloading:
+            served = await asyncio.to_thread(load)
             settings, old = served.settings, self.settings
             if self._tls is not None and settings.tls is not None:
                 # Renewed certificates come under the same names, so an unchanged file is no reason to keep them.

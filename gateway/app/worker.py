@@ -117,7 +117,7 @@ class Worker:
         self._channel.send({"number": message["number"], **answer})
 
     async def _take(self, message: Message) -> dict[str, Any]:
-        await self._application.take(read_share(message, self._workers))
+        await self._application.take(lambda: read_share(message, self._workers))
         return {}
 
     async def _report(self, _message: Message) -> dict[str, Any]:

@@ -36,9 +36,12 @@ class Compiler:
         Raises:
             ConfigError: There is no process to be had.
         """
+        self._started = self._spawn()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
         command, environment = describe_module(_MODULE)
         try:
-            self._started = subprocess.Popen(  # noqa: S603 - our own program
+            return subprocess.Popen(  # noqa: S603 - our own program
                 command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
             )
         except OSError as error:
@@ -51,10 +54,7 @@ class Compiler:
         Raises:
             ConfigError: The file cannot be read or used; with all of its problems.
         """
-        if self._started is None:
-            self.start()
-        process, self._started = self._started, None
-        assert process is not None  # noqa: S101 - for the type checker
+        process, self._started = self._started or self._spawn(), None
         with process:
             answer, _ = process.communicate(self._request)
         if process.returncode:

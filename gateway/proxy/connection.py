@@ -273,7 +273,7 @@ class UpstreamConnection(UpstreamTransport):
         self._deadline.stop()
         self._stop_splices()
         # Of a body that the kernel moves, some may be missing before what it still has.
-        is_whole = self._error is None and not any(self._splices.values())
+        is_whole = self._error is None and all(splice.is_upload for splice in self._splices)
         if exc is not None and is_whole and (rest := read_rest(self._transport, HIGH_WATER_BYTES)):
             self.data_received(rest)
         if self._sink is not None:
@@ -336,9 +336,9 @@ class UpstreamConnection(UpstreamTransport):
         is_answered = self._reader is not None and self._reader.final is not None
         if self._is_lost:
             self._deadline.clear()
-        elif self._is_awaited(is_source=True) or (self._waiter is not None and (is_answered or self._is_finished)):
+        elif self._is_awaited(is_upload=False) or (self._waiter is not None and (is_answered or self._is_finished)):
             self._deadline.set(self._idle_seconds if is_answered else self._head_seconds)
-        elif self._drainer is not None or self._is_awaited(is_source=False):
+        elif self._drainer is not None or self._is_awaited(is_upload=True):
             self._deadline.set(self._idle_seconds)
         else:
             self._deadline.clear()

@@ -46,7 +46,7 @@ class SpliceEnded(Exception):
 
 class Splice:
     """
-    Moves ``count`` octets; ``moved`` is how many have gone out so far, and ``waits_for_target`` for whom it waits now.
+    Moves ``count`` octets; ``moved`` is how many have gone out so far.
 
     Both sockets stay their owners', who must neither read the one nor write to the other in the meantime. The client,
     which is the source of an upload, may do nothing for ``idle_seconds``; the time of the upstream is counted by who
@@ -76,9 +76,9 @@ class Splice:
         self._held = 0
         self._idle_seconds = idle_seconds
         self._on_progress = on_progress
-        self._is_upload = is_upload
         self._barren = 0
-        self.waits_for_target = False
+        self._waits_for_target = False
+        self.is_upload = is_upload
         self._deadline = Deadline(self._loop, self._stall)
         self._done: asyncio.Future[None] | None = None
         self._end: SpliceEnded | None = None
@@ -112,16 +112,21 @@ class Splice:
         self._rest()
         self._files.close()
 
-    def stop(self, *, is_source: bool) -> None:
-        """End ``run``, because that side has gone."""
-        self._fail(SpliceEnded(is_source=is_source))
+    def lose_upstream(self) -> None:
+        """End ``run``, because the upstream has gone."""
+        self._fail(SpliceEnded(is_source=not self.is_upload))
+
+    @property
+    def waits_for_upstream(self) -> bool:
+        """Whether it waits for the upstream now, and not for the client."""
+        return self._waits_for_target is self.is_upload
 
     @staticmethod
     def _discount() -> None:
         Splice._count -= 1
 
     def _move(self) -> None:
-        before, was_waiting_for_target, is_pulling = self.moved, self.waits_for_target, True
+        before, was_waiting_for_target, is_pulling = self.moved, self._waits_for_target, True
         try:
             while self._left and self.moved < before + _TURN_BYTES:
                 if is_pulling := not self._held:
@@ -136,37 +141,36 @@ class Splice:
                 self._left -= count
                 self.moved += count
         except BlockingIOError:
-            if is_pulling is self.waits_for_target:
+            if is_pulling is self._waits_for_target:
                 self._turn_round()
-            elif is_pulling and not self._may_call_again():
-                return
+            elif is_pulling:
+                self._count_barren()
         except OSError as error:
             self._fail(SpliceEnded(is_source=is_pulling), error)
             return
-        if self.moved > before or self.waits_for_target is not was_waiting_for_target:
+        if self.moved > before or self._waits_for_target is not was_waiting_for_target:
             self._tell()
         if not self._left and self._done is not None and not self._done.done():
             self._done.set_result(None)
 
     def _tell(self) -> None:
         """Begin the time of whom it waits for now."""
-        if self.waits_for_target is self._is_upload:
+        if self.waits_for_upstream:
             self._deadline.clear()
         else:
             self._deadline.set(self._idle_seconds)
         self._on_progress()
 
-    def _may_call_again(self) -> bool:
-        """Return False, and end, if the loop calls for octets that are not to be had, as before an urgent one."""
+    def _count_barren(self) -> None:
+        """End, if the loop goes on to call for octets that are not to be had, as before an urgent one."""
         self._barren += 1
         if self._barren > _MAX_BARREN:
             self._fail(SpliceEnded(is_source=True))
-        return self._barren <= _MAX_BARREN
 
     def _turn_round(self) -> None:
         """Wait for the other side."""
-        self.waits_for_target = not self.waits_for_target
-        if self.waits_for_target:
+        self._waits_for_target = not self._waits_for_target
+        if self._waits_for_target:
             self._loop.remove_reader(self._source)
             self._loop.add_writer(self._target, self._move)
         else:
@@ -179,7 +183,7 @@ class Splice:
         self._loop.remove_writer(self._target)
 
     def _stall(self) -> None:
-        self._fail(SpliceEnded(is_source=not self.waits_for_target, is_stalled=True))
+        self._fail(SpliceEnded(is_source=not self._waits_for_target, is_stalled=True))
 
     def _fail(self, end: SpliceEnded, cause: OSError | None = None) -> None:
         end.__cause__ = cause

@@ -27,8 +27,8 @@ class UpstreamTransport(asyncio.Protocol, ABC):
         self._is_ending = False
         self._is_writing_paused = False
         self._is_reading_paused = False
-        # Bodies that the kernel moves, and whether they come from here.
-        self._splices: dict[Splice, bool] = {}
+        # What has the kernel move bodies.
+        self._splices: set[Splice] = set()
         self.is_connected = False
 
     @property
@@ -95,7 +95,7 @@ class UpstreamTransport(asyncio.Protocol, ABC):
         except OSError:
             # There are too many open files; what goes past us costs four more.
             return None
-        self._splices[splice] = not is_upload
+        self._splices.add(splice)
         if not is_upload:
             self.pause_reading()
         return splice
@@ -103,17 +103,18 @@ class UpstreamTransport(asyncio.Protocol, ABC):
     def close_splice(self, splice: Splice) -> None:
         """Let go of it, and go on as before."""
         splice.close()
-        if self._splices.pop(splice) and self._is_reading_paused:
+        self._splices.discard(splice)
+        if self._is_reading_paused and not splice.is_upload:
             self.resume_reading()
         self._rearm()
 
     def _stop_splices(self) -> None:
-        for splice, is_source in self._splices.items():
-            splice.stop(is_source=is_source)
+        for splice in self._splices:
+            splice.lose_upstream()
 
-    def _is_awaited(self, *, is_source: bool) -> bool:
-        """Whether a body that the kernel moves waits for the upstream: to send, or else to take."""
-        return any(each is is_source and each is not splice.waits_for_target for splice, each in self._splices.items())
+    def _is_awaited(self, *, is_upload: bool) -> bool:
+        """Whether a body that the kernel moves waits for the upstream: to take it, or to send it."""
+        return any(splice.is_upload is is_upload and splice.waits_for_upstream for splice in self._splices)
 
     def pause_writing(self) -> None:
         self._is_writing_paused = True

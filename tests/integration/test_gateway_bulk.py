@@ -27,7 +27,7 @@ from .bodies import (
 from .faults import answer_all, observe
 from .gateway_harness import RawClient
 from .loop import in_each_loop, in_loop, wait_until
-from .upstream import OK, Peer
+from .upstream import OK, Peer, Script
 
 SIZES = [MIN_BYTES - 1, MIN_BYTES, MIN_BYTES + 65536, MIB, SIZE]
 
@@ -166,10 +166,19 @@ async def test_the_beginning_of_an_upload_is_never_overtaken(splices: list[Recor
     assert [splice.backlog for splice in splices] == [0]
 
 
+async def check_echo(script: Script) -> None:
+    """Check that a large body comes back from an upstream that echoes it, and that all goes on behind it."""
+    octets = make_octets(SIZE)
+    async with observe(script) as gateway, RawClient(gateway.application) as client:
+        sending = asyncio.create_task(client.send(build_upload(octets)))
+        check_same((await client.read_answer()).body, octets)
+        await sending
+        assert (await client.ask(GET)).body == b"ok"
+
+
 @in_each_loop
 async def test_both_ways_at_once() -> None:
     """An answer that begins while its request still comes."""
-    octets = make_octets(SIZE)
 
     async def script(peer: Peer) -> None:
         await peer.read_head()
@@ -178,11 +187,7 @@ async def test_both_ways_at_once() -> None:
             await peer.send(await peer.reader.readexactly(min(PIECE, SIZE - position)))
         await answer_all(peer)
 
-    async with observe(script) as gateway, RawClient(gateway.application) as client:
-        sending = asyncio.create_task(client.send(build_upload(octets)))
-        check_same((await client.read_answer()).body, octets)
-        await sending
-        assert (await client.ask(GET)).body == b"ok"
+    await check_echo(script)
 
 
 @pytest.mark.parametrize("cause", ["too many open files", "no such call", "the call is forbidden"])
@@ -197,18 +202,13 @@ async def test_without_the_kernel_s_help_all_goes_on(cause: str, monkeypatch: py
         monkeypatch.setattr(splice_module, "_CAN_SPLICE", False)
     else:
         monkeypatch.setattr(os, "splice" if cause == "the call is forbidden" else "pipe2", refuse)
-    octets = make_octets(SIZE)
 
     async def script(peer: Peer) -> None:
         await peer.read_head()
         await peer.send(build_answer(await peer.reader.readexactly(SIZE)))
         await answer_all(peer)
 
-    async with observe(script) as gateway, RawClient(gateway.application) as client:
-        sending = asyncio.create_task(client.send(build_upload(octets)))
-        check_same((await client.read_answer()).body, octets)
-        await sending
-        assert (await client.ask(GET)).body == b"ok"
+    await check_echo(script)
 
 
 @in_loop

@@ -160,7 +160,7 @@ async def test_only_the_client_has_its_time_here(is_upload: bool, is_source: boo
         else:
             await asyncio.wait([running], timeout=0.6)
             assert not running.done()
-            assert splice.waits_for_target is not is_source
+            assert splice.waits_for_upstream
         for task in (running, writing):
             task.cancel()
         await asyncio.wait([running, writing])
@@ -204,8 +204,8 @@ async def test_a_stopped_one_moves_nothing_more(before: bool) -> None:
         splice = line.open()
         running = asyncio.create_task(splice.run()) if not before else None
         await asyncio.sleep(0)
-        splice.stop(is_source=False)
-        splice.stop(is_source=True)
+        splice.lose_upstream()
+        splice.lose_upstream()
         line.writer.send(b"late")
         with pytest.raises(SpliceEnded) as caught:
             await (running or splice.run())
