@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from gateway.app.application import Application
+from gateway.config.served import Served
 from gateway.core.routes import Route, RouteTable, parse_path_pattern
 
 from .gateway_harness import API, ISSUER, RawClient, ask_once, bearer, make_token, open_gateway
@@ -151,6 +151,6 @@ async def test_refusals_outlive_a_reload_and_are_told_by_the_file_of_their_time(
         await ask_once(application, request)
         settings = application.settings
         changed = replace(settings, policy=replace(settings.policy, routes=RouteTable()), digest="another")
-        assert await application.take(SimpleNamespace(settings=changed, path="f")) is not None  # type: ignore[arg-type] # all that is read
+        assert await application.take(lambda: Served("f", changed, b"")) is not None
         await ask_once(application, request)
         assert [each["route"] for each in await list_refused(application)] == ["default", "/orders"]
