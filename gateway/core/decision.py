@@ -32,6 +32,9 @@ from gateway.core.verification import NOBODY_ASKED, NeedKeys, describe_token, ve
 REFUSED_METHODS = frozenset({"CONNECT", "TRACE"})
 _PLAIN_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
+# Longer paths are rare, and a few of them would weigh as much as all others.
+_MAX_REMEMBERED_LENGTH = 256
+
 NOTHING_KNOWN: Mapping[str, Standing] = MappingProxyType({})
 
 
@@ -211,6 +214,16 @@ def _match_path(target: str, method: str, policy: Policy) -> Match:
     if target == "*":
         return policy.routes.match(method, ())
     path = get_path(target)
+    try:
+        return policy.matches[method, path]
+    except KeyError:
+        match = _find_rule(path, method, policy)
+    if len(path) + len(method) <= _MAX_REMEMBERED_LENGTH:
+        policy.matches[method, path] = match
+    return match
+
+
+def _find_rule(path: str, method: str, policy: Policy) -> Match:
     segments = split_segments(path, keep_encoded_slashes=policy.keeps_encoded_slashes)
     # "%3" begins an encoded semicolon.
     if (";" in path or "%3" in path) and not policy.routes.is_same(segments, cut_parameters(segments)):

@@ -8,8 +8,8 @@ request, and the rules of the route are the request's own.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from hashlib import sha256
-from typing import NamedTuple
 
 from cachetools import FIFOCache
 
@@ -21,7 +21,8 @@ MAX_CACHED_LENGTH = 4096
 DEFAULT_MAX_TOKENS = 10_000
 
 
-class Proof(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Proof:
     """A token that was accepted, the keys by which its signature held, and the ready lines of its identity."""
 
     verified: VerifiedToken

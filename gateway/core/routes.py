@@ -295,8 +295,9 @@ def authorize(
 
 def _check_scopes(route: Route, scopes: tuple[str, ...], tool_scopes: tuple[str, ...]) -> None:
     all_needed = (*route.scopes, *tool_scopes) if tool_scopes else route.scopes
-    has_all = all(scope in scopes for scope in all_needed)
-    has_any = not route.any_scope or any(scope in scopes for scope in route.any_scope)
+    held = frozenset(scopes)
+    has_all = held.issuperset(all_needed)
+    has_any = not route.any_scope or not held.isdisjoint(route.any_scope)
     if has_all and has_any:
         return
     # Of alternatives the first is asked for: a challenge names scopes that all together suffice.

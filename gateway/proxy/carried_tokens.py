@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from dataclasses import replace
 
 from gateway.core.carriers import MARKER, read_offer, remove_cookies, remove_parameters
 from gateway.core.fields import FieldSet, fold_name
@@ -84,7 +85,7 @@ class CarriedTokens:
         """Return an answer that no shared cache keeps, if the target has a token (RFC 6750, section 2.3)."""
         if remove_parameters(target, self._parameters) == target or _IS_PRIVATE.search(head.fields):
             return head
-        return head._replace(fields=head.fields + b"\r\nCache-Control: private")
+        return replace(head, fields=head.fields + b"\r\nCache-Control: private")
 
     def choose_protocol(self, head: ResponseHead, fields: FieldSet) -> ResponseHead:
         """
@@ -95,7 +96,7 @@ class CarriedTokens:
         has_marker = self._reads_protocol and read_offer(fields.values(_PROTOCOL)).markers > 0
         if not has_marker or _HAS_PROTOCOL.search(head.fields):
             return head
-        return head._replace(fields=b"%b\r\nSec-WebSocket-Protocol: %b" % (head.fields, MARKER))
+        return replace(head, fields=b"%b\r\nSec-WebSocket-Protocol: %b" % (head.fields, MARKER))
 
 
 def _select(places: Collection[TokenPlace], kind: PlaceKind) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from httptools import HttpParserError, HttpRequestParser
 
 from gateway.config.settings import Limits
 from gateway.core.fields import split_list
+from gateway.proxy.known_headers import KnownHeaders, cut_token
 from gateway.proxy.request_head import Client, RequestHeader, RequestRewriter
 
 # Method, request-target, header, body.
@@ -25,6 +26,9 @@ class PlainReader:
     """
     Takes requests apart and has llhttp check them; of heads that are within every limit, whatever they are made of.
 
+    Of a header that is known, llhttp has checked all but the token, whose grammar is narrower than that of a field; and
+    any target that is taken here is one to it.
+
     The parser is one for all connections. It is fed whole messages only, so that it keeps nothing of one, and thrown
     away when it refuses something or has been told that nothing follows.
     """
@@ -36,34 +40,47 @@ class PlainReader:
         self._parser = HttpRequestParser(_DEAF)
         # The answer to a token in a query needs care.
         self._carried = rewriter.carried
+        self._known = KnownHeaders()
 
     def read(self, data: bytes, client: Client) -> PlainRequest | None:
         """Return the request that these bytes are, if they are one plain request and nothing else."""
         head, end, body = data.partition(b"\r\n\r\n")
         line, _, _ = head.partition(b"\r\n")
         start = _START.fullmatch(line)
-        if start is None or not end or len(head) > self._max_head_bytes or head.count(b"\n") > self._max_fields:
+        if start is None or not end or len(head) > self._max_head_bytes:
             return None
         if self._carried is not None and self._carried.may_stand_in(line.decode("ascii")):
             return None
-        header = self._rewriter.read(head[len(line) :], client)
+        octets = head[len(line) :]
+        shape, authorization = cut_token(octets)
+        known = self._known.find(shape)
+        if known is None:
+            header = self._rewriter.read(octets, client)
+        else:
+            header = known.repeat(octets, authorization, is_from_trusted=self._rewriter.trusts(client))
         lengths = header.content_length
         if (lengths or body) and lengths != (b"%d" % len(body),):
             return None
-        if header.has_repeated or header.upgrade or header.transfer_encoding or header.expect or not header.host:
-            return None
-        if not self._is_http(data):
-            return None
-        if not is_persistent(header):
-            # llhttp reads nothing behind a last request.
-            self._parser = HttpRequestParser(_DEAF)
+        if known is None:
+            if not self._is_plain(header, data):
+                return None
+            if self._rewriter.drops_tokens:
+                self._known.keep(shape, authorization, header)
         method, target = start.groups()
         return method.decode("ascii"), target.decode("ascii"), header, body
 
-    def _is_http(self, data: bytes) -> bool:
-        # llhttp takes a NUL in a value; aiohttp looks for it too.
-        if b"\0" in data:
+    def _is_plain(self, header: RequestHeader, data: bytes) -> bool:
+        if header.has_repeated or header.upgrade or header.transfer_encoding or header.expect or not header.host:
             return False
+        # llhttp takes a NUL in a value; aiohttp looks for it too.
+        if header.octets.count(b"\n") > self._max_fields or b"\0" in header.octets or not self._is_http(data):
+            return False
+        if not is_persistent(header):
+            # llhttp reads nothing behind a last request.
+            self._parser = HttpRequestParser(_DEAF)
+        return True
+
+    def _is_http(self, data: bytes) -> bool:
         try:
             self._parser.feed_data(data)
         except HttpParserError:

@@ -88,6 +88,12 @@ class RequestHeader(FieldSet):
         self.is_from_trusted = is_from_trusted
         self.passed: list[bytes] = []
 
+    def repeat(self, octets: bytes, authorization: tuple[bytes, ...], *, is_from_trusted: bool) -> RequestHeader:
+        """Return a header that differs from this one in what is given, and in nothing that goes upstream."""
+        header = RequestHeader(octets, is_from_trusted=is_from_trusted)
+        header.__dict__ = {**self.__dict__, **header.__dict__, "authorization": authorization, "passed": self.passed}
+        return header
+
     @property
     def pairs(self) -> list[Field]:
         """All fields, in order; read anew each time, as hardly anybody asks."""
@@ -130,6 +136,8 @@ class RequestRewriter:
         self._passes_authorization = policy.passes_authorization
         # None where tokens stand in the Authorization field alone, as most do.
         self.carried = CarriedTokens.of(policy)
+        # Whether the same goes upstream whatever stands in a token's place.
+        self.drops_tokens = self.carried is None and not policy.passes_authorization
         self._owned = policy.identity.owned_names
         self._base_path = policy.forwarding.base_path.encode("ascii")
         self._via = _VIA if policy.forwarding.has_via else b""
@@ -142,9 +150,8 @@ class RequestRewriter:
 
     def read(self, octets: bytes, client: Client) -> RequestHeader:
         """Return the header that these lines are, each behind its CR LF; that they are fields, a parser has checked."""
-        is_from_trusted = self._has_trusted and self._is_trusted(client.address)
-        header = RequestHeader(octets, is_from_trusted=is_from_trusted)
-        rules = self._rules_for_trusted if is_from_trusted else self._rules
+        header = RequestHeader(octets, is_from_trusted=self.trusts(client))
+        rules = self._rules_for_trusted if header.is_from_trusted else self._rules
         passed = header.passed
         # Fields that nobody here reads stay together as they came, for the price of looking for the others.
         pieces = iter(self._special.split(octets))
@@ -170,6 +177,10 @@ class RequestRewriter:
         if self.carried is not None:
             header.passed = self.carried.cut_lines(header.passed, header)
         return header
+
+    def trusts(self, client: Client) -> bool:
+        """Return whether a client is a proxy that is believed what it says of others."""
+        return self._has_trusted and self._is_trusted(client.address)
 
     def build(
         self,

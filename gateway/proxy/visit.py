@@ -38,41 +38,13 @@ class Visit(RequestHead):
     of ``time.perf_counter``, as uvloop's own clock counts milliseconds.
     """
 
+    __slots__ = (
+        *("_task", "allow", "began_at", "body", "bytes_in", "bytes_out", "connection", "content", "error", "head"),
+        *("head_at", "is_chunked", "is_http_1_1", "is_taken", "is_upgrade", "keep_alive", "observed", "protocol"),
+        *("request_id", "runtime", "started", "status", "stream", "upstream_status"),
+    )
+
     fields: RequestHeader
-
-    # What follows stands here and not in __init__, as most requests set little of it.
-
-    # The whole body of a request that arrived in one piece; else the body's stream, and whether it has chunks.
-    body = b""
-    content: StreamReader = EMPTY_PAYLOAD
-    is_chunked = False
-    is_http_1_1 = True
-    keep_alive = True
-    is_upgrade = False
-    # Whether it is in flight, and no task serves it (yet).
-    is_taken = False
-
-    # What was decided: one of the two, or neither for one that left before.
-    allow: Allow | None = None
-    error: GatewayError | None = None
-    # The refusal of one that was allowed all the same, because refusals are only observed.
-    observed: GatewayError | None = None
-
-    # The head that goes upstream, what carries it, and when the two met.
-    head = b""
-    connection: UpstreamConnection | None = None
-    began_at: float | None = None
-    # Of the upstream's answer; None before its head has come.
-    upstream_status: int | None = None
-    head_at: float | None = None
-    stream: StreamKind | None = None
-    # Of the answer that the client got, or of the lack of one.
-    status = 0
-    bytes_in = 0
-    bytes_out = 0
-
-    # Set by aiohttp's server: whose task serves this.
-    _task: asyncio.Task[None] | None = None
 
     def __init__(
         self,
@@ -91,6 +63,37 @@ class Visit(RequestHead):
         self.runtime = runtime
         self.request_id = request_id
         self.started = started
+        # The whole body of a request that arrived in one piece; else the body's stream, and whether it has chunks.
+        self.body = b""
+        self.content: StreamReader = EMPTY_PAYLOAD
+        self.is_chunked = False
+        self.is_http_1_1 = True
+        self.keep_alive = True
+        self.is_upgrade = False
+        # Whether it is in flight, and no task serves it (yet).
+        self.is_taken = False
+
+        # What was decided: one of the two, or neither for one that left before.
+        self.allow: Allow | None = None
+        self.error: GatewayError | None = None
+        # The refusal of one that was allowed all the same, because refusals are only observed.
+        self.observed: GatewayError | None = None
+
+        # The head that goes upstream, what carries it, and when the two met.
+        self.head = b""
+        self.connection: UpstreamConnection | None = None
+        self.began_at: float | None = None
+        # Of the upstream's answer; None before its head has come.
+        self.upstream_status: int | None = None
+        self.head_at: float | None = None
+        self.stream: StreamKind | None = None
+        # Of the answer that the client got, or of the lack of one.
+        self.status = 0
+        self.bytes_in = 0
+        self.bytes_out = 0
+
+        # Set by aiohttp's server: whose task serves this.
+        self._task: asyncio.Task[None] | None = None
 
     @property
     def has_stream(self) -> bool:

@@ -56,6 +56,8 @@ def ask(spelling: str, policy: Policy) -> tuple[str, str | None] | None:
     except RequestRefused:
         return None
     assert target == spelling
+    # What was found once is found again, and not that of another spelling.
+    assert match_route(head, policy) == (target, match)
     return match.label, match.captures.get("first")
 
 

@@ -172,6 +172,78 @@ def test_options_of_the_server_falls_under_the_default(default, reason):
     refuse(reason, make_head(target="*", method="OPTIONS"), policy)
 
 
+# --- rules that were found before
+
+
+def test_a_rule_is_found_once():
+    """The same match for the same method and path, whatever the query; another path or method has its own."""
+    routes = make_routes(make_route("/items/{id}", methods=["GET"], access="public"), make_route("/items/{id}"))
+    policy = make_policy(routes=routes)
+    match = allow(make_head(target="/items/1"), policy).match
+    assert allow(make_head(target="/items/1?a=b"), policy).match is match
+    assert allow(make_head(target="/items/2"), policy).match.captures == {"id": "2"}
+    for _ in range(2):
+        refuse(Reason.MISSING_TOKEN, make_head(target="/items/1", method="POST"), policy)
+        assert allow(make_head(target="/items/1"), policy).match is match
+    assert set(policy.matches) == {("GET", "/items/1"), ("GET", "/items/2"), ("POST", "/items/1")}
+
+
+def test_what_is_found_belongs_to_its_policy():
+    """After a reload, each path meets the rules of the new file."""
+    for access in ("public", "required", "public"):
+        policy = make_policy(routes=make_routes(make_route("/a", access)))
+        if access == "public":
+            assert allow(make_head(target="/a"), policy).match.access is Access.PUBLIC
+        else:
+            refuse(Reason.MISSING_TOKEN, make_head(target="/a"), policy)
+
+
+@pytest.mark.parametrize(
+    ("target", "method", "reason"),
+    [
+        ("/a/../b", "GET", Reason.AMBIGUOUS_PATH),
+        ("/a#b", "GET", Reason.AMBIGUOUS_PATH),
+        ("/a%00", "GET", Reason.AMBIGUOUS_PATH),
+        ("/a;b", "GET", Reason.AMBIGUOUS_PATH),
+        ("/a", "POST", Reason.METHOD_NOT_ALLOWED),
+        ("/b", "GET", Reason.NO_ROUTE),
+    ],
+)
+def test_a_refusal_is_found_anew_each_time(target, method, reason):
+    """Nothing is kept of it, and it says the same again."""
+    routes = make_routes(make_route("/a", methods=["GET"], access="public"), default="deny")
+    policy = make_policy(routes=routes)
+    assert allow(make_head(target="/a"), policy).match.route is not None
+    for _ in range(2):
+        refuse(reason, make_head(target=target, method=method), policy)
+    assert list(policy.matches) == [("GET", "/a")]
+
+
+def test_a_preflight_has_the_rule_of_the_method_that_it_asks_for():
+    """What is kept is the rule of that method, not that nobody needs a token."""
+    policy = make_policy(routes=make_routes(make_route("/a", methods=["POST"])), passes_preflights=True)
+    fields = FieldSet(
+        ((b"Host", b"api.example"), (b"Origin", b"https://a.example"), (b"Access-Control-Request-Method", b"POST"))
+    )
+    for _ in range(2):
+        assert allow(RequestHead("OPTIONS", "/a", fields), policy).match.access is Access.PUBLIC
+        refuse(Reason.MISSING_TOKEN, make_head(target="/a", method="POST"), policy)
+        refuse(Reason.METHOD_NOT_ALLOWED, make_head(target="/a", method="OPTIONS"), policy)
+
+
+def test_the_memory_of_rules_is_bounded():
+    """Paths are the callers': the first go, and long ones never come."""
+    policy = make_policy(routes=make_routes(make_route("/**", "public")))
+    for number in range(1100):
+        allow(make_head(target=f"/{number}"), policy)
+    assert len(policy.matches) == 1024
+    assert ("GET", "/0") not in policy.matches
+    allow(make_head(target="/" + "x" * 300), policy)
+    assert ("GET", "/1099") in policy.matches
+    assert len(policy.matches) == 1024
+    assert all(len(path) < 300 for _, path in policy.matches)
+
+
 # --- routes and credentials
 
 

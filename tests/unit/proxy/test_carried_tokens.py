@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.core.fields import FieldSet
@@ -88,7 +90,7 @@ def answer(fields):
 def test_no_shared_cache_keeps_an_answer_to_a_query(target, fields, is_added):
     """RFC 6750, section 2.3: its URL is a secret, and would be the cache's key (6750-11)."""
     head = answer(fields)
-    private = head._replace(fields=head.fields + b"\r\nCache-Control: private")
+    private = replace(head, fields=head.fields + b"\r\nCache-Control: private")
     assert CARRIED.make_private(head, target) == (private if is_added else head)
 
 
@@ -107,7 +109,7 @@ def test_the_marker_is_the_answer_where_the_upstream_has_none(offered, chosen, a
     """RFC 6455, section 4.2.2: one that the client offered; browsers fail without one. Never a token (6455-3)."""
     head = answer(chosen)
     fields = FieldSet([(b"Sec-WebSocket-Protocol", offered)])
-    assert CARRIED.choose_protocol(head, fields) == head._replace(fields=head.fields + added)
+    assert CARRIED.choose_protocol(head, fields) == replace(head, fields=head.fields + added)
     assert OTHER.choose_protocol(head, fields) == head
 
 

@@ -68,7 +68,6 @@ MESSAGES = {
     "body without length": HEAD.replace(b"GET", b"POST") + b"\r\nabc",
     "body incomplete": POST + b"\r\nab",
     "body too long": POST + b"\r\nabcd",
-    "NUL in a body": POST + b"\r\na\x00c",
     "chunks": HEAD.replace(b"GET", b"POST") + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
     "length and chunks": POST + b"Transfer-Encoding: chunked\r\n\r\nabc",
     "no host": b"GET / HTTP/1.1\r\n\r\n",
@@ -116,7 +115,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 @pytest.mark.parametrize("method", ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"])
 @pytest.mark.parametrize("target", ["/", '/a/b%2fc?d=["e"]&f=\'~'])
-@pytest.mark.parametrize("body", [b"", b"abc", b"\r\n\r\nGET / HTTP/1.1\r\n\r\n", b"\xff\x01" * 50_000])
+@pytest.mark.parametrize("body", [b"", b"abc", b"\r\n\r\nGET / HTTP/1.1\r\n\r\n", b"\xff\x01\x00" * 50_000])
 def test_plain_request_is_read_at_once(method: str, target: str, body: bytes) -> None:
     """Each part as it came, and a header like any other's."""
     fields = b"\r\nhOST: api.example\r\nA:caf\xe9\t \r\nCookie: a\r\nCookie: b\r\nAuthorization: Bearer x"

@@ -342,3 +342,48 @@ def test_start_of_anything_else_is_refused_at_once(start: bytes) -> None:
     with pytest.raises(UpstreamFailed) as caught:
         check_start(start)
     assert caught.value.reason is Reason.UPSTREAM_BAD_RESPONSE
+
+
+USUAL = OK + b"Server: a\r\nDate: Fri, 27 Nov 2026 10:00:00 GMT\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\n"
+
+
+def is_kept(head: bytes, method: bytes = b"GET") -> bool:
+    return parse(head, method) is parse(head, method)
+
+
+def test_usual_head_is_read_once() -> None:
+    """What came before is known, as the answer to that method; a head with another octet is not that one."""
+    assert is_kept(USUAL)
+    assert parse(USUAL).framing is Framing.LENGTH
+    assert parse(USUAL, b"HEAD").framing is Framing.NONE
+    assert parse(USUAL.replace(b"5", b"6")).length == 6
+    assert parse(USUAL.replace(b"keep-alive", b"close")).keep_alive is False
+    refuse(USUAL.replace(b"\r\nDate", b"\nDate"))
+    refuse(USUAL.replace(b"5", b"5 6"))
+    assert parse(USUAL).length == 5
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"Set-Cookie: session=a\r\n",
+        b"ETag: a\r\n",
+        b"X-Session: a\r\n",
+        b"Location: /?code=a\r\n",
+        b"Server: " + b"x" * 1024 + b"\r\n",
+    ],
+)
+def test_head_that_may_have_a_secret_or_is_long_is_not_kept(lines: bytes) -> None:
+    """What may be for one caller alone is read anew, and forgotten."""
+    assert not is_kept(OK + lines + b"\r\n")
+    assert parse(OK + lines + b"\r\n") == parse(OK + lines + b"\r\n")
+
+
+def test_memory_of_heads_is_bounded() -> None:
+    """An upstream that answers with another head each time makes the first ones go."""
+    first = OK + b"Server: bounded\r\n\r\n"
+    kept = parse(first)
+    for number in range(512):
+        assert is_kept(OK + b"Server: %d\r\n\r\n" % number)
+    assert parse(first) == kept
+    assert parse(first) is not kept
