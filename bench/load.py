@@ -25,9 +25,18 @@ class Load:
     p99_microseconds: int
 
 
-def run_load(port: int, tokens: Path, *, seconds: int, connections: int, is_once: bool, cores: Sequence[int]) -> Load:
+def run_load(
+    port: int,
+    tokens: Path,
+    *,
+    seconds: int,
+    connections: int,
+    is_once: bool,
+    is_traced: bool,
+    cores: Sequence[int],
+) -> Load:
     """
-    Send the tokens in turn; ``is_once`` ends with the last of them.
+    Send the tokens in turn; ``is_once`` ends with the last of them, ``is_traced`` gives each a trace of its own.
 
     Raises:
         BenchError: A request was not answered with 2xx; figures of refusals would be worth nothing.
@@ -38,7 +47,7 @@ def run_load(port: int, tokens: Path, *, seconds: int, connections: int, is_once
         [
             *("wrk", "--threads", "1", "--connections", str(connections), "--duration", str(seconds)),
             *("--timeout", "20", "--script", str(_SCRIPT), f"http://127.0.0.1:{port}/"),
-            *("--", str(tokens), "once" if is_once else "cycle"),
+            *("--", str(tokens), "once" if is_once else "cycle", *(["traced"] if is_traced else [])),
         ],
     )
     return parse_load(done.stdout, done.stderr)

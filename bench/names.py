@@ -13,7 +13,7 @@ SCALE = "scale"
 # What every proxy can be asked to do.
 COMMON = (SMALL, BODIES, MEMORY, STARTUP)
 
-SEEN, UNSEEN = "seen", "unseen"
+SEEN, UNSEEN, TRACED = "seen", "unseen", "seen, traced"
 DIRECTIONS = ("down", "up")
 MESSAGES = "64 octets and their echo"
 AT_REST, CONNECTION, WEBSOCKET = "at rest", "an idle connection", "an idle WebSocket"

@@ -19,6 +19,7 @@ from bench.names import (
     SEEN,
     SMALL,
     STARTUP,
+    TRACED,
     UNSEEN,
     WEBSOCKET,
     WEBSOCKETS,
@@ -27,6 +28,7 @@ from bench.names import (
 )
 from bench.peers.site import Peer
 from bench.roster import ENVOY, ENVOY_CACHE, FASTAPI, FASTIFY, GATEWAY, HAPROXY
+from bench.suites.small import TRACED_ALGORITHM
 from bench.tables import Results, write_number
 from bench.tokens import ALGORITHMS
 from bench.upstream import BODY_SIZES
@@ -61,7 +63,8 @@ def _list_small() -> list[Ratio]:
         ):
             says = f"CPU time a request, {mine}, over {peer.title}"
             ratios.append(Ratio(says, "cpu_microseconds", (SMALL, GATEWAY.title, mine), (SMALL, peer.title, theirs)))
-    return ratios
+    traced = f"{TRACED_ALGORITHM} {TRACED}"
+    return [*ratios, _compare(f"CPU time a request, {traced}", "cpu_microseconds", SMALL, traced, ENVOY_CACHE)]
 
 
 def _list_bodies() -> list[Ratio]:

@@ -72,7 +72,14 @@ class Stage:
                 raise type(error)(f"{error}\n{process.read_log()}".strip()) from error
 
     def load(
-        self, port: int, tokens: Path, *, seconds: int | None = None, connections: int = 16, is_once: bool = False
+        self,
+        port: int,
+        tokens: Path,
+        *,
+        seconds: int | None = None,
+        connections: int = 16,
+        is_once: bool = False,
+        is_traced: bool = False,
     ) -> Load:
         """Send requests from the cores that are not measured."""
         return run_load(
@@ -81,6 +88,7 @@ class Stage:
             seconds=seconds or self.seconds,
             connections=connections,
             is_once=is_once,
+            is_traced=is_traced,
             cores=self.cores.others,
         )
 

@@ -37,7 +37,8 @@ def _scaled(factor: float) -> Callable[[float], str]:
 
 _SEEN = (
     "*seen*: 2 000 tokens in turn, each checked before. *unseen*: every request brings a token that the process never "
-    "met; who has no cache of checked tokens is always there."
+    "met; who has no cache of checked tokens is always there. *traced*: each request has a `traceparent` of its own, "
+    "so that no header is the same as one before."
 )
 
 TABLES = (

@@ -1,4 +1,5 @@
--- Sends the tokens of a file in turn. Arguments: the file, and "cycle" or "once"; "once" ends the run with the last token.
+-- Sends the tokens of a file in turn. Arguments: the file, "cycle" or "once", and
+-- perhaps "traced"; "once" ends the run with the last token, "traced" gives each request a trace of its own.
 -- Prints one line of JSON at the end; latencies are in microseconds.
 local ffi = require('ffi')
 ffi.cdef[[int getpid(void); int tgkill(int, int, int);]]
@@ -8,7 +9,11 @@ local requests, at, is_once, is_over = {}, 0, false, false
 function init(args)
   is_once = args[2] == "once"
   for token in io.lines(args[1]) do
-    requests[#requests + 1] = wrk.format("GET", "/items", {["Authorization"] = "Bearer " .. token})
+    local fields = {["Authorization"] = "Bearer " .. token}
+    if args[3] == "traced" then
+      fields["traceparent"] = string.format("00-%032x-%016x-01", #requests + 1, #requests + 1)
+    end
+    requests[#requests + 1] = wrk.format("GET", "/items", fields)
   end
 end
 

@@ -15,25 +15,27 @@ from gateway.core.credentials import is_b64token
 from gateway.core.fields import INDEXED, build_name_pattern
 from gateway.proxy.request_head import RequestHeader
 
-# What says how a client asks. Any other field may hold a secret, which is nothing to keep, or differ from request to
-# request, which is not worth keeping; a header with such a field is read anew each time.
+# What says how a client asks, and through whom. Any other field may hold a secret, which is nothing to keep, or differ
+# from request to request, which is not worth keeping; a header with such a field is read anew each time.
 _USUAL = (
     *(b"accept", b"accept-charset", b"accept-encoding", b"accept-language", b"authorization", b"cache-control"),
-    *(b"connection", b"content-encoding", b"content-length", b"content-type", b"dnt", b"host", b"origin", b"pragma"),
-    *(b"priority", rb"sec-[!#-9;-~]+", b"te", b"upgrade-insecure-requests", b"user-agent"),
+    *(b"connection", b"content-encoding", b"content-length", b"content-type", b"dnt", b"forwarded", b"host", b"origin"),
+    *(b"pragma", b"priority", rb"sec-(?:ch|fetch)-[!#-9;-~]+", b"te", b"upgrade-insecure-requests", b"user-agent"),
+    *(b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-proto", b"x-real-ip"),
 )
 _USUAL_HEADER = re.compile(rb"(?:%b[^\r\n]*)+" % build_name_pattern(_USUAL))
 # The two spellings that are met.
 _FIELDS = (b"\r\nAuthorization: Bearer ", b"\r\nauthorization: Bearer ")
-# Headers are the client's, so the memory of them is bounded: 6 MiB at the most.
+# Headers are the client's, so the memory of them is bounded: 5 MiB at the most.
 _MAX_BYTES = 2048
 _MAX_HEADERS = 1024
 
-# What stands before the token of a header and what stands behind it; None behind one without a token.
-Shape = tuple[bytes, bytes | None]
+# What stands before the token of a header and what stands behind it, None behind one without a token; and whether it is
+# from a proxy that is trusted.
+Shape = tuple[bytes, bytes | None, bool]
 
 
-def cut_token(octets: bytes) -> tuple[Shape, tuple[bytes, ...]]:
+def cut_token(octets: bytes, *, is_from_trusted: bool) -> tuple[Shape, tuple[bytes, ...]]:
     """
     Return the shape of a header, given its lines, each behind its CR LF, and the value of the field that has its token.
 
@@ -45,8 +47,8 @@ def cut_token(octets: bytes) -> tuple[Shape, tuple[bytes, ...]]:
         if found:
             token, _, _ = rest.partition(b"\r\n")
             if is_b64token(token):
-                return (before + found, rest[len(token) :]), (b"Bearer %b" % token,)
-    return (octets, None), ()
+                return (before + found, rest[len(token) :], is_from_trusted), (b"Bearer %b" % token,)
+    return (octets, None, is_from_trusted), ()
 
 
 class KnownHeaders:
@@ -67,7 +69,7 @@ class KnownHeaders:
         octets = shape[0] + (shape[1] or b"")
         # Credentials of another kind have no place in the memory of anything.
         if header.authorization == authorization and len(octets) <= _MAX_BYTES and _USUAL_HEADER.fullmatch(octets):
-            kept = header.repeat(octets, (), is_from_trusted=False)
-            # What is in the instance is found sooner.
+            kept = header.repeat(b"", ())
+            # What is in the instance is found sooner than in the class.
             kept.__dict__ |= {name: getattr(kept, name) for name in INDEXED.values()}
             self._headers[shape] = kept

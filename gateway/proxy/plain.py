@@ -52,12 +52,9 @@ class PlainReader:
         if self._carried is not None and self._carried.may_stand_in(line.decode("ascii")):
             return None
         octets = head[len(line) :]
-        shape, authorization = cut_token(octets)
+        shape, authorization = cut_token(octets, is_from_trusted=self._rewriter.trusts(client))
         known = self._known.find(shape)
-        if known is None:
-            header = self._rewriter.read(octets, client)
-        else:
-            header = known.repeat(octets, authorization, is_from_trusted=self._rewriter.trusts(client))
+        header = self._rewriter.read(octets, client) if known is None else known.repeat(octets, authorization)
         lengths = header.content_length
         if (lengths or body) and lengths != (b"%d" % len(body),):
             return None

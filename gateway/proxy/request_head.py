@@ -60,6 +60,8 @@ _CLIENT_CERTIFICATE = frozenset({b"client-cert", b"client-cert-chain", b"x-forwa
 _PREFIXES = (_FORWARDED_PREFIX, IDENTITY_PREFIX)
 _ANY = rb"[^:\r\n]*"
 
+# A class's own way to make one sets what is then replaced.
+_new_header = object.__new__
 # The longest text of an IPv6 address.
 _MAX_ADDRESS_LENGTH = 45
 # Names and addresses are the client's, so the memory of them is bounded.
@@ -88,10 +90,10 @@ class RequestHeader(FieldSet):
         self.is_from_trusted = is_from_trusted
         self.passed: list[bytes] = []
 
-    def repeat(self, octets: bytes, authorization: tuple[bytes, ...], *, is_from_trusted: bool) -> RequestHeader:
+    def repeat(self, octets: bytes, authorization: tuple[bytes, ...]) -> RequestHeader:
         """Return a header that differs from this one in what is given, and in nothing that goes upstream."""
-        header = RequestHeader(octets, is_from_trusted=is_from_trusted)
-        header.__dict__ = {**self.__dict__, **header.__dict__, "authorization": authorization, "passed": self.passed}
+        header = _new_header(RequestHeader)
+        header.__dict__ = {**self.__dict__, "octets": octets, "authorization": authorization}
         return header
 
     @property

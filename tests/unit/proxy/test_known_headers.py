@@ -126,6 +126,7 @@ def test_each_has_the_token_that_it_came_with() -> None:
         (b"X-API-Key: a\r\n", 0),
         (b"Accept: x\r\nProxy-Authorization: Basic YTpi\r\n", 0),
         (b"traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n", 0),
+        (b"Sec-WebSocket-Protocol: bearer, a.b.c\r\n", 0),
         (b"Sec : x\r\n", 0),
         (b"User-Agent: " + b"x" * 2100 + b"\r\n", 0),
     ],
@@ -150,15 +151,19 @@ def test_token_that_goes_upstream_is_each_ones_own() -> None:
     assert count_kept(reader) == 0
 
 
-def test_proxy_that_is_trusted_is_so_whoever_asked_before() -> None:
+@pytest.mark.parametrize("lines", [b"X-Forwarded-For: 192.0.2.7\r\nForwarded: for=192.0.2.7\r\n", b"Via: 1.1 a\r\n"])
+def test_proxy_that_is_trusted_is_so_whoever_asked_before(lines: bytes) -> None:
     """What was read for one peer is not believed of another."""
     policy = Policy((), Forwarding(host=None, trusted_proxies=(ip_network("198.51.100.0/24"),)))
     reader = make_reader(policy)
+    data = HEAD + lines + b"X-Forwarded-Proto: https\r\nAuthorization: Bearer e.y.J\r\n\r\n"
     for client in (CLIENT, PROXY, CLIENT, PROXY):
-        plain = reader.read(MESSAGES["token"], client)
+        plain = reader.read(data, client)
+        assert show(plain) == show(make_reader(policy).read(data, client))
         assert plain is not None
         assert plain[2].is_from_trusted is (client is PROXY)
-    assert count_kept(reader) == 1
+        assert (b"X-Forwarded-Proto: https" in b"\r\n".join(plain[2].passed)) is (client is PROXY)
+    assert count_kept(reader) == 2
 
 
 def test_body_is_held_to_its_length_each_time() -> None:
@@ -193,10 +198,11 @@ def test_memory_is_bounded() -> None:
 def test_nothing_is_found_before_it_is_kept() -> None:
     """A shape with a hole is never that of a header without one."""
     known = KnownHeaders()
-    shape, authorization = cut_token(b"\r\nHost: a\r\nAuthorization: Bearer x")
+    shape, authorization = cut_token(b"\r\nHost: a\r\nAuthorization: Bearer x", is_from_trusted=False)
     header = RequestRewriter(POLICY).read(b"\r\nHost: a\r\nAuthorization: Bearer x", CLIENT)
     assert known.find(shape) is None
     known.keep(shape, authorization, header)
     assert known.find(shape) is not None
     for other in (b"\r\nHost: a\r\nAuthorization: Bearer ", b"\r\nHost: a", b"\r\nHost: a\r\nAuthorization: Bearer x "):
-        assert known.find(cut_token(other)[0]) is None
+        assert known.find(cut_token(other, is_from_trusted=False)[0]) is None
+    assert known.find(cut_token(b"\r\nHost: a\r\nAuthorization: Bearer x", is_from_trusted=True)[0]) is None
