@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from cachetools import FIFOCache
+
 from gateway.config.settings import Settings
 
 
@@ -34,11 +36,13 @@ class Served:
 
 
 class _Packer(pickle.Pickler):
-    """Knows the one type in settings that pickle does not."""
+    """Knows the one type in settings that pickle does not, and leaves what was remembered to who remembers it."""
 
     def reducer_override(self, value: Any) -> Any:
         if type(value) is MappingProxyType:
             return _protect, (dict(value),)
+        if type(value) is FIFOCache:
+            return FIFOCache, (value.maxsize,)
         return NotImplemented
 
 

@@ -32,7 +32,8 @@ from gateway.core.verification import NOBODY_ASKED, NeedKeys, describe_token, ve
 REFUSED_METHODS = frozenset({"CONNECT", "TRACE"})
 _PLAIN_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
-# Longer paths are rare, and a few of them would weigh as much as all others.
+# Paths are kept as the log has them, without their query. Longer ones are rare, and a few would weigh as much as all
+# others.
 _MAX_REMEMBERED_LENGTH = 256
 
 NOTHING_KNOWN: Mapping[str, Standing] = MappingProxyType({})

@@ -20,6 +20,8 @@ from gateway.proxy.request_head import Client, RequestHeader, RequestRewriter
 PlainRequest = tuple[str, str, RequestHeader, bytes]
 
 _START = re.compile(rb"(DELETE|GET|HEAD|OPTIONS|PATCH|POST|PUT) (/[!-~]*) HTTP/1\.1")
+# What ends the connection to llhttp, for which Proxy-Connection means the same as Connection; and perhaps some others.
+_LAST = re.compile(rb"(?i:connection:[^\r\n]*close)")
 
 
 class PlainReader:
@@ -54,6 +56,8 @@ class PlainReader:
         octets = head[len(line) :]
         shape, authorization = cut_token(octets, is_from_trusted=self._rewriter.trusts(client))
         known = self._known.find(shape)
+        if known is None and octets.count(b"\n") > self._max_fields:
+            return None
         header = self._rewriter.read(octets, client) if known is None else known.repeat(octets, authorization)
         lengths = header.content_length
         if (lengths or body) and lengths != (b"%d" % len(body),):
@@ -70,9 +74,9 @@ class PlainReader:
         if header.has_repeated or header.upgrade or header.transfer_encoding or header.expect or not header.host:
             return False
         # llhttp takes a NUL in a value; aiohttp looks for it too.
-        if header.octets.count(b"\n") > self._max_fields or b"\0" in header.octets or not self._is_http(data):
+        if b"\0" in header.octets or not self._is_http(data):
             return False
-        if not is_persistent(header):
+        if _LAST.search(header.octets):
             # llhttp reads nothing behind a last request.
             self._parser = HttpRequestParser(_DEAF)
         return True

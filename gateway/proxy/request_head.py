@@ -270,7 +270,8 @@ def _drop_listed(header: RequestHeader) -> None:
     But for what a decision may have been made by, which no client can keep from the upstream, and what a trusted proxy
     says of a client: many pass the client's Connection on.
     """
-    listed = [name for name in split_list(header.connection) if not (_is_decisive(name) or _is_forwarded(name))]
+    names = frozenset(split_list(header.connection))
+    listed = {name for name in names if not (_is_decisive(name) or _is_forwarded(name))}
     lines = [line for piece in header.passed for line in piece.split(b"\r\n")]
     header.passed = [line for line in lines if line.partition(b":")[0].lower() not in listed]
 

@@ -43,7 +43,7 @@ _EVENT_STREAM = re.compile(rb"(?i:\r\ncontent-type:[ \t]*text/event-stream[ \t]*
 _KEEP_ALIVE = [b"keep-alive"]
 
 # What says what an answer is like, and is neither a secret nor another in each. Many heads of such fields alone are the
-# same as one before, and to read one anew is a sixth of what a whole request costs. 1 MiB of them at the most.
+# same as one before, and to read one anew is a sixth of what a whole request costs. 2 MiB of them at the most.
 _USUAL_FIELDS = build_name_pattern(
     (
         *(rb"access-control-[!#-9;-~]+", b"age", b"allow", b"cache-control", b"connection", b"content-encoding"),
@@ -152,7 +152,7 @@ def _parse_new(head: bytes, method: bytes) -> ResponseHead:
     if options == _KEEP_ALIVE:
         keep_alive = True
     elif options:
-        listed = split_list(options)
+        listed = frozenset(split_list(options))
         fields = _drop_listed(fields, listed)
         # RFC 9112, section 9.3
         keep_alive = b"close" not in listed and (is_http_1_1 or b"keep-alive" in listed)
@@ -193,7 +193,7 @@ def _sort(pieces: list[bytes]) -> tuple[int | None, list[bytes], list[bytes], li
     return length, codings, options, protocols
 
 
-def _drop_listed(fields: bytes, listed: list[bytes]) -> bytes:
+def _drop_listed(fields: bytes, listed: frozenset[bytes]) -> bytes:
     """Return the lines without those of fields that Connection names (RFC 9110, section 7.6.1)."""
     lines = fields.split(b"\r\n")
     return b"\r\n".join(line for line in lines if line.partition(b":")[0].lower() not in listed)

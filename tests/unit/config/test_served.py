@@ -7,6 +7,8 @@ from types import MappingProxyType
 from gateway.config.load import parse_config
 from gateway.config.served import Served
 from gateway.core.audience import match_audiences
+from gateway.core.decision import RequestHead, find_match
+from gateway.core.fields import FieldSet
 
 FILE = """\
 version: 1
@@ -48,6 +50,20 @@ def test_they_are_the_same_on_the_other_side() -> None:
     assert (theirs.key_set.generation, theirs.key_set.skipped) == (ours.key_set.generation, ours.key_set.skipped)
     [key] = theirs.key_set.select_candidates("EdDSA", "a")
     assert (key.kid, key.algorithms, key.key.is_private) == ("a", frozenset({"EdDSA"}), False)
+
+
+def test_what_was_asked_here_is_not_remembered_there() -> None:
+    """Which rule a path has, a process learns from its own requests."""
+    settings = parse_config(FILE, "gateway.yaml", {}).settings
+    head = RequestHead("GET", "/somewhere", FieldSet(((b"Host", b"api.example"),)))
+    assert find_match(head, settings.policy) is not None
+    assert len(settings.policy.matches) == 1
+    packed = Served.pack("gateway.yaml", settings)
+    assert b"somewhere" not in packed.octets
+    again = Served.unpack("gateway.yaml", packed.octets).settings.policy
+    assert (len(again.matches), again.matches.maxsize) == (0, settings.policy.matches.maxsize)
+    assert find_match(head, again) == find_match(head, settings.policy)
+    assert len(again.matches) == 1
 
 
 def test_nothing_secret_of_a_key_travels() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
@@ -193,6 +194,46 @@ def test_memory_is_bounded() -> None:
     for number in range(1500):
         assert reader.read(HEAD + b"User-Agent: %d\r\n\r\n" % number, CLIENT) is not None
     assert count_kept(reader) == 1024
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"User-Agent: %d" + b"x" * 1950,
+        b"Accept: %d\r\n" + b"Accept: x\r\n" * 92 + b"Connection: q",
+        b"dnt:\r\nx-forwarded-port:\r\n" * 46 + b"via: %d",
+    ],
+    ids=["long", "many lines", "many that are looked at"],
+)
+def test_memory_has_the_size_that_is_said(lines: bytes) -> None:
+    """Whatever fills it, of headers that anybody may send: 8 MiB, and mostly far less."""
+    policy = Policy((), Forwarding(host=None, trusted_proxies=(ip_network("198.51.100.0/24"),)))
+    reader = make_reader(policy)
+    tracemalloc.start()
+    try:
+        for number in range(1024):
+            assert reader.read(HEAD + lines % number + b"\r\n\r\n", PROXY) is not None
+        size, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert count_kept(reader) == 1024
+    assert size <= 8 * 2**20
+
+
+def test_header_of_too_many_fields_is_not_even_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is aiohttp's to refuse; to read it first would be the work that the limit is there to spare."""
+    reader = make_reader(header_count=10)
+    monkeypatch.delattr(RequestRewriter, "read")
+    assert reader.read(HEAD + b"A: b\r\n" * 10 + b"\r\n", CLIENT) is None
+
+
+@pytest.mark.parametrize("name", [b"Connection", b"Proxy-Connection"])
+def test_last_request_of_one_leaves_the_parser_to_all(name: bytes) -> None:
+    """llhttp reads nothing behind it, and whoever comes next would be left to aiohttp."""
+    reader = make_reader()
+    for value in (b"close", b"x, CLOSE"):
+        assert reader.read(HEAD + name + b": " + value + b"\r\n\r\n", CLIENT) is not None
+        assert reader.read(HEAD + b"X-Unknown: a\r\n\r\n", CLIENT) is not None
 
 
 def test_nothing_is_found_before_it_is_kept() -> None:
