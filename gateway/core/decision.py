@@ -218,7 +218,9 @@ def _match_path(target: str, method: str, policy: Policy) -> Match:
     try:
         return policy.matches[method, path]
     except KeyError:
-        match = _find_rule(path, method, policy)
+        # Out of here first, or a refusal would be told as what came of this.
+        pass
+    match = _find_rule(path, method, policy)
     if len(path) + len(method) <= _MAX_REMEMBERED_LENGTH:
         policy.matches[method, path] = match
     return match

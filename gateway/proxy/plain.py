@@ -62,11 +62,10 @@ class PlainReader:
         lengths = header.content_length
         if (lengths or body) and lengths != (b"%d" % len(body),):
             return None
-        if known is None:
-            if not self._is_plain(header, data):
-                return None
-            if self._rewriter.drops_tokens:
-                self._known.keep(shape, authorization, header)
+        if known is None and not self._is_plain(header, data):
+            return None
+        if known is None and self._rewriter.drops_tokens:
+            self._known.keep(shape, authorization, header)
         method, target = start.groups()
         return method.decode("ascii"), target.decode("ascii"), header, body
 

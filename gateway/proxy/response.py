@@ -124,10 +124,12 @@ def parse_response_head(head: bytes, method: bytes) -> ResponseHead:
     try:
         return _known[key]
     except KeyError:
-        parsed = _parse_new(head, method)
-        if len(head) <= _MAX_KNOWN_BYTES and _USUAL.fullmatch(head):
-            _known[key] = parsed
-        return parsed
+        # Out of here first, or a refusal would be told as what came of this.
+        pass
+    parsed = _parse_new(head, method)
+    if len(head) <= _MAX_KNOWN_BYTES and _USUAL.fullmatch(head):
+        _known[key] = parsed
+    return parsed
 
 
 def _parse_new(head: bytes, method: bytes) -> ResponseHead:

@@ -6,12 +6,16 @@ import asyncio
 import hashlib
 import random
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Self
 
+from gateway.app.application import Application
 from gateway.proxy.splice import Splice
 
 from .faults import POST
 from .gateway_harness import RawClient, bearer
+from .loop import wait_until
 
 GET = b"GET / HTTP/1.1\r\nHost: gateway.example\r\n" + bearer() + b"\r\n"
 MIB = 1024 * 1024
@@ -66,3 +70,16 @@ def shrink_buffer(transport: asyncio.Transport) -> None:
     """Have the kernel take little, so that the rest of what is written waits in the transport."""
     Recorded.watched = transport
     transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+
+
+@asynccontextmanager
+async def open_stalled(application: Application) -> AsyncIterator[NarrowClient]:
+    """Connect a client that does not read until told to; the kernel takes little for it on either side."""
+    await wait_until(lambda: not application._server.connections)
+    async with NarrowClient(application) as client:
+        await wait_until(lambda: bool(application._server.connections))
+        [connection] = application._server.connections
+        assert connection.transport is not None
+        shrink_buffer(connection.transport)
+        client.writer.transport.pause_reading()
+        yield client

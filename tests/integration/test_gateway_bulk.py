@@ -16,17 +16,17 @@ from .bodies import (
     MIB,
     PIECE,
     SIZE,
-    NarrowClient,
     Recorded,
     build_answer,
     build_upload,
     check_same,
     make_octets,
+    open_stalled,
     shrink_buffer,
 )
 from .faults import answer_all, observe
 from .gateway_harness import RawClient
-from .loop import in_each_loop, in_loop, wait_until
+from .loop import in_each_loop, in_loop
 from .upstream import OK, Peer, Script
 
 SIZES = [MIN_BYTES - 1, MIN_BYTES, MIN_BYTES + 65536, MIB, SIZE]
@@ -127,13 +127,7 @@ async def test_the_beginning_of_a_download_is_never_overtaken(splices: list[Reco
         await peer.send(octets[20_000:])
 
     async with observe(script, is_warm=True) as gateway:
-        await wait_until(lambda: not gateway.application._server.connections)
-        async with NarrowClient(gateway.application) as client:
-            await wait_until(lambda: bool(gateway.application._server.connections))
-            [connection] = gateway.application._server.connections
-            assert connection.transport is not None
-            shrink_buffer(connection.transport)
-            client.writer.transport.pause_reading()
+        async with open_stalled(gateway.application) as client:
             await client.send(GET)
             await asyncio.sleep(0.2)
             client.writer.transport.resume_reading()

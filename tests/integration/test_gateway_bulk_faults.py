@@ -23,10 +23,10 @@ from .bodies import (
     MIB,
     PIECE,
     SIZE,
-    NarrowClient,
     Recorded,
     build_answer,
     build_upload,
+    open_stalled,
     shrink_buffer,
 )
 from .faults import POST, answer_all, end, observe, reset, stall
@@ -307,13 +307,7 @@ async def test_nothing_is_sent_out_of_order_to_an_upstream_that_has_said_all() -
     async with observe(script, is_warm=True) as gateway:
         [upstream] = gateway.application._pools[0]._open
         shrink_buffer(upstream._transport)
-        await wait_until(lambda: not gateway.application._server.connections)
-        async with NarrowClient(gateway.application) as client:
-            await wait_until(lambda: bool(gateway.application._server.connections))
-            [connection] = gateway.application._server.connections
-            assert connection.transport is not None
-            shrink_buffer(connection.transport)
-            client.writer.transport.pause_reading()
+        async with open_stalled(gateway.application) as client:
             sending = asyncio.create_task(client.send(build_upload(octets)))
             await asyncio.sleep(1.5)
             sending.cancel()

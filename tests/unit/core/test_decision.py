@@ -215,7 +215,8 @@ def test_a_refusal_is_found_anew_each_time(target, method, reason):
     policy = make_policy(routes=routes)
     assert allow(make_head(target="/a"), policy).match.route is not None
     for _ in range(2):
-        refuse(reason, make_head(target=target, method=method), policy)
+        refused = refuse(reason, make_head(target=target, method=method), policy)
+        assert not isinstance(refused.__context__, KeyError)
     assert list(policy.matches) == [("GET", "/a")]
 
 

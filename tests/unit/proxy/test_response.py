@@ -360,6 +360,7 @@ def test_usual_head_is_read_once() -> None:
     assert parse(USUAL.replace(b"keep-alive", b"close")).keep_alive is False
     refuse(USUAL.replace(b"\r\nDate", b"\nDate"))
     refuse(USUAL.replace(b"5", b"5 6"))
+    assert refuse(USUAL.replace(b"200", b"999")).__context__ is None
     assert parse(USUAL).length == 5
 
 
