@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from cachetools import FIFOCache
-
 from gateway.config.settings import Settings
+from gateway.core.memory import Memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +40,8 @@ class _Packer(pickle.Pickler):
     def reducer_override(self, value: Any) -> Any:
         if type(value) is MappingProxyType:
             return _protect, (dict(value),)
-        if type(value) is FIFOCache:
-            return FIFOCache, (value.maxsize,)
+        if type(value) is Memory:
+            return Memory, (value.maxsize,)
         return NotImplemented
 
 

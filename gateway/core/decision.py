@@ -215,14 +215,11 @@ def _match_path(target: str, method: str, policy: Policy) -> Match:
     if target == "*":
         return policy.routes.match(method, ())
     path = get_path(target)
-    try:
-        return policy.matches[method, path]
-    except KeyError:
-        # Out of here first, or a refusal would be told as what came of this.
-        pass
-    match = _find_rule(path, method, policy)
-    if len(path) + len(method) <= _MAX_REMEMBERED_LENGTH:
-        policy.matches[method, path] = match
+    match = policy.matches[method, path]
+    if match is None:
+        match = _find_rule(path, method, policy)
+        if len(path) + len(method) <= _MAX_REMEMBERED_LENGTH:
+            policy.matches[method, path] = match
     return match
 
 

@@ -11,11 +11,10 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network, IPv6Network
 from types import MappingProxyType
 
-from cachetools import FIFOCache
-
 from gateway.core.fields import build_lines
 from gateway.core.identity import IdentitySettings, build_identity_fields
 from gateway.core.jwt import MAX_TOKEN_LENGTH
+from gateway.core.memory import Memory
 from gateway.core.organizations import OrganizationRules
 from gateway.core.places import AUTHORIZATION, PlaceKind, TokenPlace
 from gateway.core.resource import Resource, build_metadata
@@ -82,8 +81,10 @@ class Policy:
     # Metadata of resources, by request-target.
     documents: Mapping[str, bytes] = field(init=False, repr=False, compare=False)
     # The rule of a method and a path that were asked for before: to find it anew is a third of what a request costs.
-    matches: FIFOCache[tuple[str, str], Match] = field(init=False, repr=False, compare=False)
+    matches: Memory[tuple[str, str], Match] = field(init=False, repr=False, compare=False)
+    # By the issuer as the file spells it, and by its normalized form.
     _by_issuer: Mapping[str, tuple[Provider, ...]] = field(init=False, repr=False, compare=False)
+    _by_spelling: Mapping[str, tuple[Provider, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Make ready what each request asks for; by issuer, a thousand providers cost as little as one."""
@@ -92,6 +93,8 @@ class Policy:
             for issuer in dict.fromkeys(map(normalize_issuer, provider.issuers)):
                 index[issuer] = (*index.get(issuer, ()), provider)
         object.__setattr__(self, "_by_issuer", MappingProxyType(index))
+        spelled = {issuer: self._find_providers(issuer) for provider in self.providers for issuer in provider.issuers}
+        object.__setattr__(self, "_by_spelling", MappingProxyType(spelled))
         places = tuple(dict.fromkeys(place for provider in self.providers for place in provider.token_places))
         object.__setattr__(self, "token_places", None if places in ((), (AUTHORIZATION,)) else places)
         object.__setattr__(self, "has_decisive_path", bool(self.routes or self.forwarding.base_path))
@@ -99,7 +102,7 @@ class Policy:
         unguarded = replace(self, routes=_NO_RULES, organizations=None, is_observed=False) if observes else self
         object.__setattr__(self, "unguarded", unguarded)
         object.__setattr__(self, "documents", MappingProxyType(self._build_documents()))
-        object.__setattr__(self, "matches", FIFOCache(_MAX_MATCHES))
+        object.__setattr__(self, "matches", Memory(_MAX_MATCHES))
         object.__setattr__(self, "anonymous_lines", build_lines(build_identity_fields(None, self.identity)))
 
     @property
@@ -126,6 +129,10 @@ class Policy:
 
     def select_providers(self, issuer: str) -> tuple[Provider, ...]:
         """Return the providers whose tokens this issuer signs, in file order."""
+        providers = self._by_spelling.get(issuer)
+        return self._find_providers(issuer) if providers is None else providers
+
+    def _find_providers(self, issuer: str) -> tuple[Provider, ...]:
         candidates = self._by_issuer.get(normalize_issuer(issuer), ())
         return tuple(provider for provider in candidates if provider.has_issuer(issuer))
 

@@ -11,9 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import sha256
 
-from cachetools import FIFOCache
-
 from gateway.core.jwks import KeySet
+from gateway.core.memory import Memory
 from gateway.core.tokens import VerifiedToken
 
 # Envoy's bound. A longer token is rare, and a few of them would weigh as much as all others.
@@ -34,14 +33,13 @@ class ProofCache:
     """
     The proofs of one policy, as many as fit; a new policy begins with an empty cache.
 
-    The first that came is the first that goes: so a hit writes nothing, and one among many costs as little as one among
-    few. The counters are plain attributes for whoever shows them.
+    The counters are plain attributes for whoever shows them.
     """
 
     __slots__ = ("_proofs", "evictions", "hits", "requests")
 
     def __init__(self, max_tokens: int = DEFAULT_MAX_TOKENS) -> None:
-        self._proofs: FIFOCache[bytes, Proof] = FIFOCache(max_tokens)
+        self._proofs: Memory[bytes, Proof] = Memory(max_tokens)
         self.requests = 0
         self.hits = 0
         self.evictions = 0
@@ -49,11 +47,9 @@ class ProofCache:
     def find(self, name: bytes) -> Proof | None:
         """Return what was proven of a token of that name."""
         self.requests += 1
-        try:
-            proof = self._proofs[name]
-        except KeyError:
-            return None
-        self.hits += 1
+        proof = self._proofs[name]
+        if proof is not None:
+            self.hits += 1
         return proof
 
     def keep(self, name: bytes, proof: Proof) -> None:

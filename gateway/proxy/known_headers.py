@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import re
 
-from cachetools import FIFOCache
-
 from gateway.core.credentials import is_b64token
 from gateway.core.fields import INDEXED, build_name_pattern
+from gateway.core.memory import Memory
 from gateway.proxy.request_head import RequestHeader
 
 # What says how a client asks, and through whom. Any other field may hold a secret, which is nothing to keep, or differ
@@ -56,14 +55,11 @@ class KnownHeaders:
     """As many as fit, of one policy; the first that came is the first that goes."""
 
     def __init__(self) -> None:
-        self._headers: FIFOCache[Shape, RequestHeader] = FIFOCache(_MAX_HEADERS)
+        self._headers: Memory[Shape, RequestHeader] = Memory(_MAX_HEADERS)
 
     def find(self, shape: Shape) -> RequestHeader | None:
         """Return what was kept for that shape."""
-        try:
-            return self._headers[shape]
-        except KeyError:
-            return None
+        return self._headers[shape]
 
     def keep(self, shape: Shape, authorization: tuple[bytes, ...], header: RequestHeader) -> None:
         """Keep a header that was read and found to be good, if it is worth it and without the token."""

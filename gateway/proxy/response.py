@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from functools import lru_cache
 
-from cachetools import FIFOCache
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from gateway.core.errors import Reason, UpstreamFailed
 from gateway.core.fields import HOP_BY_HOP, build_name_pattern, split_list
+from gateway.core.memory import Memory
 
 # The precedent for both is Envoy, and our own limits on a request.
 MAX_HEAD_BYTES = 65536
@@ -55,7 +55,7 @@ _USUAL_FIELDS = build_name_pattern(
 )
 _USUAL = re.compile(rb"[^\r\n]*(?:%b[^\r\n]*)*\r\n\r\n" % _USUAL_FIELDS)
 _MAX_KNOWN_BYTES = 1024
-_known: FIFOCache[tuple[bytes, bytes], ResponseHead] = FIFOCache(512)
+_known: Memory[tuple[bytes, bytes], ResponseHead] = Memory(512)
 
 
 class Framing(Enum):
@@ -121,14 +121,11 @@ def parse_response_head(head: bytes, method: bytes) -> ResponseHead:
         UpstreamFailed: ``UPSTREAM_BAD_RESPONSE``; the head is malformed, ambiguous or too large.
     """
     key = head, method
-    try:
-        return _known[key]
-    except KeyError:
-        # Out of here first, or a refusal would be told as what came of this.
-        pass
-    parsed = _parse_new(head, method)
-    if len(head) <= _MAX_KNOWN_BYTES and _USUAL.fullmatch(head):
-        _known[key] = parsed
+    parsed = _known[key]
+    if parsed is None:
+        parsed = _parse_new(head, method)
+        if len(head) <= _MAX_KNOWN_BYTES and _USUAL.fullmatch(head):
+            _known[key] = parsed
     return parsed
 
 
