@@ -34,12 +34,16 @@ def extract_bearer_token(authorization: Sequence[bytes]) -> str | None:
     # Two fields would let us check one token while the upstream reads the other.
     if len(authorization) > 1:
         raise RequestRefused(Reason.MULTIPLE_CREDENTIALS, "The request has more than one Authorization field.")
-    scheme = _SCHEME.match(authorization[0])
+    value = authorization[0]
+    # As nearly all of them are.
+    if value.startswith(b"Bearer ") and is_b64token(value[7:]):
+        return str(value[7:], "ascii")
+    scheme = _SCHEME.match(value)
     if scheme is None:
         raise _malformed()
     if scheme[1].lower() != _BEARER:
         return None
-    token = authorization[0][scheme.end() :]
+    token = value[scheme.end() :]
     if not is_b64token(token):
         raise _malformed()
     return str(token, "ascii")

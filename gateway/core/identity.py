@@ -86,11 +86,13 @@ def build_identity(verified: VerifiedToken, settings: IdentitySettings) -> dict[
     claims = verified.token.claims
     issuer, subject = claims["iss"], claims["sub"]
     own = _build_oidc_claims(claims) if verified.provider.kind == "oidc" else _build_custom_claims(claims)
+    if settings.include is not None or settings.exclude or not RESERVED_NAMES.isdisjoint(own):
+        own = {name: value for name, value in own.items() if _is_carried(name, settings)}
     identity = {
         "tokenIdentifier": f"{issuer}|{subject}",
         "issuer": issuer,
         "subject": subject,
-        **{name: value for name, value in own.items() if _is_carried(name, settings)},
+        **own,
         "audience": list(verified.audience),
         "scopes": list(verified.scopes),
         "provider": verified.provider.name,
@@ -114,10 +116,12 @@ def _is_carried(name: str, settings: IdentitySettings) -> bool:
 
 
 def _build_custom_claims(claims: Mapping[str, Any]) -> dict[str, Any]:
+    own = {name: value for name, value in claims.items() if name not in _CUSTOM_DROPPED}
+    if dict not in map(type, own.values()):
+        return own
     flat: dict[str, Any] = {}
-    for name, value in claims.items():
-        if name not in _CUSTOM_DROPPED:
-            _flatten(name, value, flat)
+    for name, value in own.items():
+        _flatten(name, value, flat)
     return flat
 
 

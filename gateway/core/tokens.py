@@ -206,7 +206,8 @@ def stands(verified: VerifiedToken, now: float) -> bool:
 
 def forget_text(verified: VerifiedToken) -> VerifiedToken:
     """Return a token without the text that was signed and its signature, which weigh as much as all that they said."""
-    return verified._replace(token=verified.token._replace(signing_input=b"", signature=b""))
+    token = _new_tuple(Token, (b"", b"", *verified.token[2:]))
+    return _new_tuple(VerifiedToken, (token, *verified[1:]))
 
 
 def check_times(token: Token, provider: Provider, now: float) -> tuple[float, float]:
@@ -307,7 +308,7 @@ def _check_required(claims: Mapping[str, Any], provider: Provider) -> None:
 def _resolve_organization(claims: Mapping[str, Any], provider: Provider, captured: frozenset[str]) -> str | None:
     """Return the one organization that audience and claims name; two of them is nobody's request to decide."""
     # An expression of the file may capture nothing.
-    organizations = set(captured - {""})
+    organizations = set(captured - {""}) if captured else set()
     for path in provider.organization_claims:
         value = find_claim(claims, path)
         if isinstance(value, str) and value:
