@@ -46,7 +46,7 @@ _HISTOGRAMS = {
     "request_duration_seconds": ("From the request's head to the end of the answer; of a stream, to its head.", ()),
     "overhead_seconds": ("The gateway's own share of a request's duration.", ()),
     "upstream_duration_seconds": ("The upstream's share of a request's duration.", ()),
-    "token_verify_duration_seconds": ("Decisions that checked a token's signature.", ("alg",)),
+    "token_verify_duration_seconds": ("Proofs of tokens: signature and claims.", ("alg",)),
 }
 
 

@@ -16,17 +16,18 @@ from gateway.core.errors import GatewayError, Reason, RequestRefused, RouteRefus
 from gateway.core.fields import Field, FieldSet, build_lines, split_lines
 from gateway.core.identity import build_identity, build_identity_fields
 from gateway.core.jwks import KeySet
-from gateway.core.jwt import parse_token
+from gateway.core.jwt import Token, parse_token
 from gateway.core.mcp import find_tool_scopes
 from gateway.core.organizations import NeedStanding, Standing, Standings, check_standing
-from gateway.core.places import Credentials, PlaceKind, check_origin, check_page, find_credentials
+from gateway.core.places import Credentials, PlaceKind, TokenPlace, check_origin, check_page, find_credentials
 from gateway.core.policy import Policy
 from gateway.core.preflight import find_preflight_method
 from gateway.core.proofs import Proof, ProofCache, name_token
 from gateway.core.routes import NO_RULE, Access, Match, authorize
+from gateway.core.steps import Steps, run
 from gateway.core.target import cut_parameters, get_path, parse_target, split_segments
 from gateway.core.tokens import VerifiedToken, forget_text, stands
-from gateway.core.verification import NOBODY_ASKED, NeedKeys, describe_token, verify_with_keys
+from gateway.core.verification import NOBODY_ASKED, NeedKeys, describe_token, verify_in_steps
 
 # CONNECT asks for a tunnel past every rule, TRACE echoes credentials and the fields that we add.
 REFUSED_METHODS = frozenset({"CONNECT", "TRACE"})
@@ -98,6 +99,41 @@ def decide(
     Raises:
         GatewayError: The refusal; of several providers' the one that got furthest, with all ``attempts``.
     """
+    begun = begin(head, policy, keys, now, proofs, standings)
+    if isinstance(begun, Unproven):
+        return run(prove_in_steps(head, begun, policy, keys, now, asked, proofs, standings))
+    return begun
+
+
+class Unproven(NamedTuple):
+    """
+    A request whose rule is known and whose token is not.
+
+    ``place`` is where the token stands, None where that is the one place there is; ``name`` is by what the token is
+    known once it is proven, empty for one that is not kept.
+    """
+
+    target: str
+    match: Match
+    token: Token
+    place: TokenPlace | None
+    name: bytes
+
+
+def begin(
+    head: RequestHead,
+    policy: Policy,
+    keys: Mapping[str, KeySet],
+    now: float,
+    proofs: ProofCache | None,
+    standings: Standings,
+) -> Allow | NeedStanding | Unproven:
+    """
+    Decide on a request as ``decide`` does, if that takes no proof of a token.
+
+    Raises:
+        GatewayError: As ``decide`` does.
+    """
     target, match = match_route(head, policy)
     if match.access is Access.PUBLIC:
         return Allow(target, match, policy.anonymous_lines, None)
@@ -117,13 +153,34 @@ def decide(
         if match.access is Access.REQUIRED:
             raise TokenRefused(Reason.MISSING_TOKEN, "A bearer token is needed.", scopes=_list_scopes(match))
         return Allow(target, match, policy.anonymous_lines, None)
-    outcome = verify_with_keys(parse_token(text, max_length=policy.max_token_length), policy, keys, now, asked, place)
+    token = parse_token(text, max_length=policy.max_token_length)
+    return _new_tuple(Unproven, (target, match, token, place, name if peeked == text.encode("ascii") else b""))
+
+
+def prove_in_steps(
+    head: RequestHead,
+    begun: Unproven,
+    policy: Policy,
+    keys: Mapping[str, KeySet],
+    now: float,
+    asked: Mapping[str, bool],
+    proofs: ProofCache | None,
+    standings: Standings,
+) -> Steps[Allow | NeedKeys | NeedStanding]:
+    """
+    Go on with what ``begin`` began, each signature in a step of its own.
+
+    Raises:
+        GatewayError: As ``decide`` does.
+    """
+    target, match, token, place, name = begun
+    outcome = yield from verify_in_steps(token, policy, keys, now, asked, place)
     if isinstance(outcome, NeedKeys):
         return outcome
     verified, proven_by = outcome
     need = _authorize(verified, match, policy, now, standings, head)
     lines = _build_identity_lines(verified, policy)
-    if proofs is not None and proven_by is not None and name and peeked == text.encode("ascii"):
+    if proofs is not None and proven_by is not None and name:
         proofs.keep(name, Proof(forget_text(verified), proven_by, lines))
     return need or Allow(target, match, lines, verified)
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from gateway.core.errors import Attempt, GatewayError, Reason, TokenRefused, Unavailable
-from gateway.core.jwks import KeySet
+from gateway.core.jwks import KeySet, VerificationKey
 from gateway.core.jwt import Token
 from gateway.core.places import TokenPlace
 from gateway.core.policy import Policy
+from gateway.core.steps import Steps, run
 from gateway.core.tokens import (
     Provider,
     VerifiedToken,
@@ -51,20 +52,20 @@ def verify(
         TokenRefused: What the provider that got furthest says, with all ``attempts``.
         Unavailable: ``keys_unavailable``, where a provider without keys might have taken the token.
     """
-    outcome = verify_with_keys(token, policy, keys, now, asked)
+    outcome = run(verify_in_steps(token, policy, keys, now, asked))
     return outcome if isinstance(outcome, NeedKeys) else outcome[0]
 
 
-def verify_with_keys(
+def verify_in_steps(
     token: Token,
     policy: Policy,
     keys: Mapping[str, KeySet],
     now: float,
     asked: Mapping[str, bool],
     place: TokenPlace | None = None,
-) -> tuple[VerifiedToken, KeySet | None] | NeedKeys:
+) -> Steps[tuple[VerifiedToken, KeySet | None] | NeedKeys]:
     """
-    Return what a token proves, as ``verify`` does, and the keys that prove it.
+    Return what a token proves, as ``verify`` does, and the keys that prove it; each signature is a step of its own.
 
     With a ``place``, it is asked of the providers that take tokens from there. Without keys, it must be proven anew
     each time: a provider before this one, which refuses it now, may yet take it.
@@ -73,10 +74,14 @@ def verify_with_keys(
     wish: NeedKeys | None = None
     for provider in _select_providers(token, policy, place):
         try:
-            proven_by = _prove(token, provider, keys.get(provider.name), asked)
-            if isinstance(proven_by, NeedKeys):
-                wish = wish or proven_by
+            chosen = _choose_keys(token, provider, keys.get(provider.name), asked)
+            if isinstance(chosen, NeedKeys):
+                wish = wish or chosen
                 continue
+            proven_by, candidates = chosen
+            yield
+            verify_signature(token, candidates)
+            yield
             verified = check_claims(token, provider, now)
         except GatewayError as error:
             attempts.append(Attempt(provider.name, error))
@@ -127,8 +132,10 @@ def _build_unknown_issuer(token: Token, policy: Policy, place: TokenPlace | None
     return error
 
 
-def _prove(token: Token, provider: Provider, keys: KeySet | None, asked: Mapping[str, bool]) -> KeySet | NeedKeys:
-    """Return the keys by which the signature holds, or a wish for those that it needs."""
+def _choose_keys(
+    token: Token, provider: Provider, keys: KeySet | None, asked: Mapping[str, bool]
+) -> tuple[KeySet, tuple[VerificationKey, ...]] | NeedKeys:
+    """Return the keys of a provider and those of them that may have signed, or a wish for keys."""
     check_typ(token, provider)
     check_algorithm(token, provider)
     if keys is None or (token.kid is not None and not keys.has_kid(token.kid)):
@@ -141,8 +148,7 @@ def _prove(token: Token, provider: Provider, keys: KeySet | None, asked: Mapping
                 "The keys of the token's issuer are not available.",
                 retry_after_seconds=KEYS_RETRY_SECONDS,
             )
-    verify_signature(token, select_keys(token, keys))
-    return keys
+    return keys, select_keys(token, keys)
 
 
 def describe_token(token: Token) -> dict[str, object]:

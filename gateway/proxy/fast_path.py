@@ -4,6 +4,8 @@ The fast path: a plain request served where it was read, with no task and no fut
 It decides nothing by itself. It does, in one go, what ``server`` does for every request, as long as there is nothing to
 wait for but the upstream: a whole request, keys that are there, a connection that lies idle, and a whole answer. Where
 one of them is missing, aiohttp starts a task that goes on from there.
+
+Requests that come in one turn of the loop are decided together, as ``core.steps`` says why.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING
 from gateway.core.errors import GatewayError
 from gateway.proxy.connection import UpstreamConnection, Whole
 from gateway.proxy.plain import is_persistent
+from gateway.proxy.preparation import Proving
 from gateway.proxy.response import ResponseHead
 from gateway.proxy.response_head import build_answer_head, build_chunk, build_trailers
 from gateway.proxy.visit import Visit
@@ -25,11 +28,17 @@ if TYPE_CHECKING:
     from gateway.proxy.server import Gateway
 
 
+# So many requests are decided together at most: the first is not to wait for any number of them.
+_MAX_TOGETHER = 32
+
+
 class FastPath:
     """Serves plain requests of one gateway."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        # Requests that were read in this turn of the loop, and are decided at its end.
+        self._waiting: list[Visit] = []
 
     def take(self, protocol: PlainConnection | ClientProtocol, data: bytes) -> bool:
         """
@@ -52,8 +61,59 @@ class FastPath:
         gateway.take(visit)
         visit.body = body
         visit.keep_alive = is_persistent(fields)
+        self._waiting.append(visit)
+        if len(self._waiting) == 1:
+            asyncio.get_running_loop().call_soon(self._go_on)
+        elif len(self._waiting) == _MAX_TOGETHER:
+            self._go_on()
+        return True
+
+    def _go_on(self) -> None:
+        """Decide on all requests that wait, each step for all of them, and send on those that are allowed."""
+        waiting, self._waiting = self._waiting, []
+        # Of those whose clients have gone, or sent more behind them, somebody else takes care.
+        running: list[tuple[Visit, Proving | None]]
+        running = [(visit, None) for visit in waiting if visit.protocol.visit is visit]
+        while running:
+            again = self._take_steps(running)
+            # By now their token is known, if it is good.
+            running = [(visit, None) for visit in again]
+
+    def _take_steps(self, running: list[tuple[Visit, Proving | None]]) -> list[Visit]:
+        """Decide on these requests and send them on; return those whose token another of them has brought."""
+        names: set[bytes] = set()
+        again: list[Visit] = []
+        while running:
+            unfinished: list[tuple[Visit, Proving | None]] = []
+            for visit, steps in running:
+                try:
+                    rest = self._decide(visit, steps)
+                except Exception as error:  # noqa: BLE001 - what one request meets is nobody else's
+                    self._give_up(visit, error)
+                    continue
+                if rest is None:
+                    continue
+                if steps is None and visit.token_name in names:
+                    again.append(visit)
+                    continue
+                if visit.token_name:
+                    names.add(visit.token_name)
+                unfinished.append((visit, rest))
+            for visit, _ in running:
+                if visit.head:
+                    try:
+                        self._send(visit)
+                    except Exception as error:  # noqa: BLE001 - as above
+                        self._give_up(visit, error)
+            running = unfinished
+        return again
+
+    def _decide(self, visit: Visit, steps: Proving | None) -> Proving | None:
+        """Begin with a decision, or take the next step of it; return the steps that are left, if any."""
+        gateway, protocol = self._gateway, visit.protocol
         try:
-            if gateway.prepare(visit) is not None or not self._send(visit):
+            rest = gateway.preparation.begin(visit) if steps is None else gateway.preparation.go_on(visit, steps)
+            if rest is None and not visit.head:
                 protocol.hand_over()
         except GatewayError as error:
             visit.keep_alive = gateway.refuse(visit, error)
@@ -62,17 +122,27 @@ class FastPath:
             else:
                 gateway.end(visit)
                 protocol.leave(keep_alive=visit.keep_alive)
-        return True
+            return None
+        return rest
 
-    def _send(self, visit: Visit) -> bool:
+    def _give_up(self, visit: Visit, error: Exception) -> None:
+        """Tell of a defect, and whoever waits that there is no answer."""
+        transport = visit.protocol.transport
+        context = {"message": "A request could not be served.", "exception": error, "transport": transport}
+        asyncio.get_running_loop().call_exception_handler(context)
+        if transport is not None:
+            transport.abort()
+
+    def _send(self, visit: Visit) -> None:
+        """Send an allowed request to the upstream, if a connection lies idle."""
         connection = visit.runtime.pool.take()
         if connection is None:
-            return False
+            visit.protocol.hand_over()
+            return
         visit.connection = connection
         visit.began_at = time.perf_counter()
         visit.bytes_in = len(visit.body)
         connection.ask(visit.method.encode("ascii"), visit.head + visit.body, self._answer, visit)
-        return True
 
     def _answer(self, visit: Visit, whole: Whole | None) -> None:
         """Answer with what has come, if that is all of the answer; an exchange goes on with anything else."""

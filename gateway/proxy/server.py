@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal
 
@@ -18,18 +18,19 @@ from aiohttp.http import HttpVersion11, RawRequestMessage
 from gateway.admin.access import AccessLog, AccessRecord
 from gateway.admin.metrics import Metrics
 from gateway.admin.refused import RefusedRequest, RefusedRequests
-from gateway.core.decision import NOTHING_KNOWN, Allow, decide
-from gateway.core.errors import GatewayError, Reason, RequestRefused, Unavailable, UpstreamFailed
-from gateway.core.organizations import NeedStanding, Standing
-from gateway.core.refusal import find_resource, observe
-from gateway.core.verification import NOBODY_ASKED, NeedKeys
+from gateway.core.decision import Allow
+from gateway.core.errors import GatewayError, Reason, UpstreamFailed
+from gateway.core.organizations import Standing
+from gateway.core.refusal import find_resource
+from gateway.core.verification import NeedKeys
 from gateway.proxy.account import Accounts, build_refused
 from gateway.proxy.answers import CLOSE, KEEP_ALIVE, build_document, build_refusal
 from gateway.proxy.client_server import ClientServer
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.fast_path import FastPath
 from gateway.proxy.listener import ClientProtocol
-from gateway.proxy.request_checks import asks_websocket, check_fields, check_size, check_version, choose_request_id
+from gateway.proxy.preparation import Preparation
+from gateway.proxy.request_checks import check_fields, check_size, check_version, choose_request_id
 from gateway.proxy.request_head import RequestHeader
 from gateway.proxy.runtime import Runtime
 from gateway.proxy.tunnel import GOING_AWAY, StreamEnd
@@ -55,9 +56,9 @@ class Gateway:
         self._accounts = Accounts(metrics, access_log)
         self._access_log = access_log
         self._clock = clock
+        self.preparation = Preparation(metrics, clock)
         self._fast_path = FastPath(self)
         self._streams: set[Exchange] = set()
-        self._has_ended_streams = False
         self._idle: asyncio.Future[None] | None = None
 
     def build_server(self) -> ClientServer:
@@ -67,7 +68,7 @@ class Gateway:
 
     def end_streams(self) -> None:
         """Say goodbye to everyone who holds a WebSocket or an event stream, and to whoever is about to."""
-        self._has_ended_streams = True
+        self.preparation.takes_streams = False
         for exchange in tuple(self._streams):
             exchange.end(StreamEnd.SHUTDOWN, GOING_AWAY)
 
@@ -131,7 +132,7 @@ class Gateway:
         asked: dict[str, bool] = {}
         standings: dict[str, Standing] = {}
         runtime = visit.runtime
-        while not visit.head and (need := self.prepare(visit, asked, standings)) is not None:
+        while not visit.head and (need := self.preparation.prepare(visit, asked, standings)) is not None:
             if isinstance(need, NeedKeys):
                 asked[need.provider] = await runtime.supply(need)
             elif runtime.organizations is not None:
@@ -161,56 +162,6 @@ class Gateway:
         """Count a request as in flight before any task serves it."""
         visit.is_taken = True
         self._metrics.requests_in_flight += 1
-
-    def prepare(
-        self, visit: Visit, asked: Mapping[str, bool] = NOBODY_ASKED, standings: Mapping[str, Standing] = NOTHING_KNOWN
-    ) -> NeedKeys | NeedStanding | None:
-        """
-        Decide on a request and make the head that goes upstream; return what the decision lacks, if anything.
-
-        Raises:
-            GatewayError: The request is refused.
-        """
-        runtime, fields = visit.runtime, visit.fields
-        check_fields(fields)
-        proofs = runtime.proofs
-        began, hits = time.perf_counter(), proofs.hits
-        known = standings or runtime.organizations or NOTHING_KNOWN
-        policy = runtime.settings.policy
-        try:
-            outcome = decide(visit, policy, runtime.keys, self._clock(), asked, proofs, known)
-        except GatewayError as error:
-            outcome = observe(error, visit, policy, runtime.keys, self._clock(), asked)
-            visit.observed = error
-        if not isinstance(outcome, Allow):
-            return outcome
-        visit.allow = outcome
-        if proofs.hits == hits and outcome.verified is not None:
-            self._metrics.observe_verify(outcome.verified.token.algorithm, time.perf_counter() - began)
-        if fields.upgrade and asks_websocket(visit.method, fields, is_http_1_1=visit.is_http_1_1):
-            visit.is_upgrade = True
-            if self._has_ended_streams:
-                raise Unavailable(Reason.DRAINING, "The gateway is stopping.", retry_after_seconds=1)
-        visit.head = runtime.rewriter.build(
-            visit.method,
-            outcome.target,
-            fields,
-            client=visit.protocol.client,
-            identity=outcome.lines,
-            request_id=visit.request_id,
-            framing=self._build_framing(visit) if visit.body or visit.has_stream or fields.content_length else b"",
-            is_upgrade=visit.is_upgrade,
-        )
-        return None
-
-    def _build_framing(self, visit: Visit) -> bytes:
-        if visit.fields.content_length:
-            [length] = visit.fields.content_length
-            limit = visit.runtime.settings.limits.body_bytes
-            if limit is not None and int(length) > limit:
-                raise RequestRefused(Reason.BODY_TOO_LARGE, "The request body is too large.", expected=limit)
-            return b"Content-Length: %b\r\n" % length
-        return b"Transfer-Encoding: chunked\r\n" if visit.is_chunked else b""
 
     def end(self, visit: Visit) -> None:
         """Account for a request that is served."""
@@ -311,7 +262,7 @@ class Gateway:
         kind: Literal["websocket", "sse"] = "websocket" if exchange.stream is StreamKind.WEBSOCKET else "sse"
         self._streams.add(exchange)
         self._metrics.open_stream(kind)
-        if self._has_ended_streams:
+        if not self.preparation.takes_streams:
             asyncio.get_running_loop().call_soon(exchange.end, StreamEnd.SHUTDOWN, GOING_AWAY)
         try:
             yield

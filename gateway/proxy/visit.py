@@ -11,6 +11,8 @@ from aiohttp.streams import EMPTY_PAYLOAD
 
 from gateway.core.decision import Allow, RequestHead
 from gateway.core.errors import GatewayError
+from gateway.core.organizations import NeedStanding
+from gateway.core.verification import NeedKeys
 from gateway.proxy.connection import UpstreamConnection
 from gateway.proxy.request_head import RequestHeader
 from gateway.proxy.runtime import Runtime
@@ -40,8 +42,9 @@ class Visit(RequestHead):
 
     __slots__ = (
         *("_task", "allow", "began_at", "body", "bytes_in", "bytes_out", "connection", "content", "error", "head"),
-        *("head_at", "is_chunked", "is_http_1_1", "is_taken", "is_upgrade", "keep_alive", "observed", "protocol"),
-        *("request_id", "runtime", "started", "status", "stream", "upstream_status"),
+        *("head_at", "is_chunked", "is_http_1_1", "is_taken", "is_upgrade", "keep_alive", "lack", "observed"),
+        *("protocol", "proving_seconds", "request_id", "runtime", "started", "status", "stream", "token_name"),
+        "upstream_status",
     )
 
     fields: RequestHeader
@@ -78,6 +81,11 @@ class Visit(RequestHead):
         self.error: GatewayError | None = None
         # The refusal of one that was allowed all the same, because refusals are only observed.
         self.observed: GatewayError | None = None
+        # What a decision needs to know first.
+        self.lack: NeedKeys | NeedStanding | None = None
+        # By what its token is known once it is proven, if it is then, and what was spent on that so far.
+        self.token_name = b""
+        self.proving_seconds = 0.0
 
         # The head that goes upstream, what carries it, and when the two met.
         self.head = b""

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from gateway.proxy.fast_path import FastPath
+from tests.policies import make_route
 
 from .faults import POST, Observed, answer_all, observe
 from .gateway_harness import RawClient, bearer
@@ -244,3 +245,29 @@ async def test_a_head_that_has_begun_goes_on(is_at_once: bool) -> None:
         assert heads[1].startswith(b"POST /first ")
         assert b"X-Note: GET / HTTP/1.1\r\n" in heads[1]
         assert len(heads) == 2
+
+
+@in_loop
+async def test_each_proof_is_timed_once() -> None:
+    """Also that of a token whose request is refused before it is looked at, where refusals are only written down."""
+    routes = (make_route("/posted/**", methods=["POST"]),)
+    async with (
+        observe(answer_all, is_warm=True, routes=routes, policy={"is_observed": True}) as gateway,
+        RawClient(gateway.application) as client,
+    ):
+
+        def count() -> float:
+            [(_, numbers)] = gateway.application._metrics.snapshot()["token_verify_duration_seconds"]
+            *counts, _ = numbers
+            return sum(counts)
+
+        known = bearer()
+        for target, token, times in (
+            (b"/", known, 1),
+            (b"/", known, 0),
+            (b"/posted/1", bearer(sub="another"), 1),
+            (b"/posted/%2e", bearer(sub="a third"), 1),
+        ):
+            before = count()
+            assert (await client.get(target, token)).status == 200
+            assert count() - before == times

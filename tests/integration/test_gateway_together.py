@@ -1,0 +1,235 @@
+"""Requests that come in one turn of the loop and are decided together: each is served as if it were alone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from joserfc.jwk import ECKey
+
+from gateway.core import verification
+from gateway.proxy.fast_path import FastPath
+from gateway.proxy.preparation import Preparation
+
+from .faults import Observed
+from .gateway_harness import Answer, RawClient, bearer, make_token, open_gateway
+from .loop import in_loop, wait_until
+from .upstream import Peer, Upstream
+
+MANY = 40
+
+
+def get(number: int, fields: bytes | None = None) -> bytes:
+    """Return a request of a caller of its own, or with these fields in place of its token."""
+    own = bearer(sub=f"user-{number}") if fields is None else fields
+    return b"GET /%d HTTP/1.1\r\nHost: gateway.example\r\n" % number + own + b"\r\n"
+
+
+async def echo(peer: Peer) -> None:
+    """Answer each request with its path and the identity that came with it."""
+    while True:
+        head = await peer.read_head()
+        [identity] = [line for line in head.split(b"\r\n") if line.startswith(b"X-Identity: ")]
+        body = head.split(b" ", 2)[1] + b" " + identity.removeprefix(b"X-Identity: ")
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+
+class Crowd:
+    """Clients with a connection each, and how many of their requests were decided together, each time."""
+
+    def __init__(self, gateway: Observed, clients: list[RawClient], turns: list[int]) -> None:
+        self.gateway = gateway
+        self.clients = clients
+        self.turns = turns
+
+    def send(self, requests: list[bytes]) -> None:
+        """Send a request from each client, so that the gateway finds them all at once."""
+        for client, request in zip(self.clients, requests, strict=False):
+            client.writer.write(request)
+
+    async def ask(self, requests: list[bytes]) -> list[Answer]:
+        """Send a request from each client at once; return the answers in the order of the clients."""
+        self.send(requests)
+        return [await client.read_answer() for client in self.clients[: len(requests)]]
+
+
+@asynccontextmanager
+async def gather(folder: Path, monkeypatch: pytest.MonkeyPatch, count: int = MANY) -> AsyncIterator[Crowd]:
+    """Open a gateway with that many clients, served before, so that the fast path takes what they send."""
+    turns: list[int] = []
+    go_on = FastPath._go_on
+
+    def note(self: FastPath) -> None:
+        turns.append(len(self._waiting))
+        go_on(self)
+
+    monkeypatch.setattr(FastPath, "_go_on", note)
+    log = folder / "access.log"
+    async with (
+        Upstream(echo) as upstream,
+        open_gateway(upstream.port, output_path=str(log)) as application,
+        AsyncExitStack() as stack,
+    ):
+        gateway = Observed(application, upstream, log)
+        clients = [await stack.enter_async_context(RawClient(application)) for _ in range(count)]
+        crowd = Crowd(gateway, clients, turns)
+        warm = b"GET /warm HTTP/1.1\r\nHost: gateway.example\r\n" + bearer() + b"\r\n"
+        assert {answer.status for answer in await crowd.ask([warm] * count)} == {200}
+        turns.clear()
+        yield crowd
+
+
+@in_loop
+async def test_each_has_its_own_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With tokens that are new and with tokens that are known."""
+    async with gather(tmp_path, monkeypatch) as crowd:
+        for _ in range(2):
+            answers = await crowd.ask([get(number) for number in range(MANY)])
+            for number, answer in enumerate(answers):
+                path, _, identity = answer.body.partition(b" ")
+                assert (answer.status, path) == (200, b"/%d" % number)
+                assert json.loads(identity)["subject"] == f"user-{number}"
+        # More than one at a time, or this holds nothing; and no number of them keeps the first waiting.
+        assert 1 < max(crowd.turns) <= 32
+        await crowd.gateway.check_at_rest()
+
+
+@in_loop
+async def test_a_refusal_is_nobody_else_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One is refused before its token is proven, one while, one after; the others do not notice."""
+    forged = b"Authorization: Bearer %b\r\n" % make_token(key=ECKey.generate_key("P-256")).encode()
+    wrong = {1: b"", 4: bearer(exp=1), 7: bearer(audience="another"), 8: b"Authorization: Bearer e\r\n", 9: forged}
+    async with gather(tmp_path, monkeypatch, count=10) as crowd:
+        answers = await crowd.ask([get(number, wrong.get(number)) for number in range(10)])
+        assert [answer.status for answer in answers] == [401 if number in wrong else 200 for number in range(10)]
+        assert max(crowd.turns) > 1
+        reasons = {record["path"]: record["reason"] for record in await crowd.gateway.wait_for_records(10)}
+        assert [reasons[f"/{number}"] for number in sorted(wrong)] == [
+            *("missing_token", "expired", "audience_mismatch", "not_a_jwt", "bad_signature"),
+        ]
+        # And their connections are as good as before.
+        assert {answer.status for answer in await crowd.ask([get(number) for number in range(10)])} == {200}
+        await crowd.gateway.check_at_rest()
+
+
+@in_loop
+async def test_who_is_known_waits_for_no_proof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many new tokens come with a known one, it goes on before they are looked at."""
+    events: list[str] = []
+    check = verification.verify_signature
+
+    def note(*arguments: Any) -> Any:
+        events.append("proof")
+        return check(*arguments)
+
+    async with gather(tmp_path, monkeypatch, count=6) as crowd:
+        known = [get(number) for number in range(3)]
+        await crowd.ask(known)
+        monkeypatch.setattr(verification, "verify_signature", note)
+        send = FastPath._send
+
+        def note_sent(self: FastPath, visit: Any) -> None:
+            events.append(visit.target)
+            send(self, visit)
+
+        monkeypatch.setattr(FastPath, "_send", note_sent)
+        crowd.turns.clear()
+        await crowd.ask([get(3), get(4), get(5), *known])
+        assert crowd.turns == [6]
+        assert sorted(events[:3]) == ["/0", "/1", "/2"]
+        # All proofs, one after the other; then what is to be sent.
+        assert events[3:6] == ["proof"] * 3
+        assert sorted(events[6:]) == ["/3", "/4", "/5"]
+
+
+@pytest.mark.parametrize("is_good", [True, False])
+@in_loop
+async def test_a_token_that_many_bring_is_proven_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_good: bool
+) -> None:
+    """As a page does that asks for many things at once, with a token that it just got; a bad one is not remembered."""
+    proofs: list[None] = []
+    check = verification.verify_signature
+
+    def note(*arguments: Any) -> Any:
+        proofs.append(None)
+        return check(*arguments)
+
+    async with gather(tmp_path, monkeypatch, count=12) as crowd:
+        token = make_token(key=None if is_good else ECKey.generate_key("P-256"), sub="a page").encode()
+        monkeypatch.setattr(verification, "verify_signature", note)
+        answers = await crowd.ask([get(number, b"Authorization: Bearer %b\r\n" % token) for number in range(12)])
+        assert [answer.status for answer in answers] == [200 if is_good else 401] * 12
+        assert max(crowd.turns) > 1
+        assert len(proofs) == (1 if is_good else 12)
+        await crowd.gateway.check_at_rest()
+
+
+@pytest.mark.parametrize("step", ["begin", "go_on"])
+@in_loop
+async def test_a_defect_is_nobody_else_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """Whatever one of them meets: it is told, that client learns that there is no answer, and all others get theirs."""
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    taken = getattr(Preparation, step)
+
+    def fail(self: Preparation, visit: Any, *arguments: Any) -> Any:
+        if visit.target == "/2":
+            raise ZeroDivisionError("a defect")
+        return taken(self, visit, *arguments)
+
+    async with gather(tmp_path, monkeypatch, count=5) as crowd:
+        monkeypatch.setattr(Preparation, step, fail)
+        crowd.send([get(number) for number in range(5)])
+        for number, client in enumerate(crowd.clients):
+            if number == 2:
+                with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+                    await client.read_answer()
+            else:
+                assert (await client.read_answer()).status == 200
+        assert [type(context["exception"]) for context in told] == [ZeroDivisionError]
+        assert max(crowd.turns) > 1
+        records = await crowd.gateway.wait_for_records(5)
+        assert sorted(record["status"] for record in records) == [200] * 4 + [499]
+        await crowd.gateway.check_at_rest()
+
+
+@pytest.mark.parametrize("what", ["gone", "more"])
+@in_loop
+async def test_what_happens_before_the_decision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """Who goes before is written down as gone; who sends another request behind has both answered, in order."""
+    async with gather(tmp_path, monkeypatch, count=3) as crowd:
+        application = crowd.gateway.application
+        victim = crowd.clients[1].writer.get_extra_info("sockname")
+        take = FastPath.take
+
+        def interfere(self: FastPath, protocol: Any, data: bytes) -> bool:
+            was_taken = take(self, protocol, data)
+            if was_taken and protocol.transport.get_extra_info("peername") == victim and b"/1 " in data:
+                if what == "gone":
+                    transport = protocol.transport
+                    protocol.connection_lost(None)
+                    transport.abort()
+                else:
+                    protocol.data_received(get(7))
+            return was_taken
+
+        monkeypatch.setattr(FastPath, "take", interfere)
+        crowd.send([get(number) for number in range(3)])
+        for number in (0, 2):
+            assert (await crowd.clients[number].read_answer()).body.startswith(b"/%d " % number)
+        if what == "more":
+            for path in (b"/1 ", b"/7 "):
+                assert (await crowd.clients[1].read_answer()).body.startswith(path)
+            statuses = [200] * 4
+        else:
+            statuses = [200, 200, 499]
+        records = await crowd.gateway.wait_for_records(len(statuses))
+        assert sorted(record["status"] for record in records) == statuses
+        await wait_until(lambda: application._metrics.requests_in_flight == 0)
+        await crowd.gateway.check_at_rest()
