@@ -54,6 +54,8 @@ class UpstreamConnection(UpstreamTransport):
         self._method = b""
         self._on_answer: Callable[[Any, Whole | None], None] | None = None
         self._context: Any = None
+        # What has arrived of an answer in this turn of the loop; it is read at the turn's end.
+        self._arrived = b""
         self._is_over = False
         self._is_finished = False
         self._is_written = False
@@ -96,27 +98,6 @@ class UpstreamConnection(UpstreamTransport):
         if not self._is_lost:
             self._transport.write(data)
         if self._waiter is not None or self._splices:
-            self._rearm()
-
-    async def flush(self) -> None:
-        """Wait until the kernel has all that was written; else as ``drain``."""
-        if self._transport.is_closing():
-            return
-        self._transport.set_write_buffer_limits(0)
-        await self.drain()
-        if not self._transport.is_closing():
-            self._transport.set_write_buffer_limits()
-
-    async def drain(self) -> None:
-        """Wait until the upstream has taken enough of what was written, or will not take any more."""
-        if not self._is_writing_paused or self._is_lost:
-            return
-        self._drainer = self._loop.create_future()
-        self._rearm()
-        try:
-            await self._drainer
-        finally:
-            self._drainer = None
             self._rearm()
 
     def finish(self) -> None:
@@ -221,6 +202,19 @@ class UpstreamConnection(UpstreamTransport):
         self._deadline.clear()
 
     def data_received(self, data: bytes) -> None:
+        if self._on_answer is None or self._reader is not None or self._arrived:
+            self._read_arrived(data)
+        else:
+            # All that come in one turn of the loop are read together, as ``core.steps`` says why.
+            self._arrived = data
+            self._loop.call_soon(self._read_arrived)
+
+    def _read_arrived(self, more: bytes = b"") -> None:
+        data, self._arrived = self._arrived + more, b""
+        if data:
+            self._read(data)
+
+    def _read(self, data: bytes) -> None:
         reader = self._reader
         if reader is None and self._on_answer is not None:
             if (whole := read_whole(data, self._method)) is not None:
@@ -258,6 +252,7 @@ class UpstreamConnection(UpstreamTransport):
     def eof_received(self) -> None:
         # asyncio closes the transport after this, but only after what we have written; so the end is noted here.
         self._is_lost = True
+        self._read_arrived()
         if self._sink is not None:
             return
         self._stop_splices()
@@ -270,12 +265,13 @@ class UpstreamConnection(UpstreamTransport):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_lost = True
+        self._read_arrived()
         self._deadline.stop()
         self._stop_splices()
         # Of a body that the kernel moves, some may be missing before what it still has.
         is_whole = self._error is None and all(splice.is_upload for splice in self._splices)
         if exc is not None and is_whole and (rest := read_rest(self._transport, HIGH_WATER_BYTES)):
-            self.data_received(rest)
+            self._read(rest)
         if self._sink is not None:
             self._sink.connection_lost(exc)
         elif self._error is None:
@@ -314,6 +310,11 @@ class UpstreamConnection(UpstreamTransport):
         self._wake_all()
 
     def _time_out(self) -> None:
+        if self._arrived:
+            self._read_arrived()
+            if self._on_answer is None:
+                # It was there in time, and who asked knows.
+                return
         self._is_ending = False
         self._fail(UpstreamFailed(Reason.UPSTREAM_TIMEOUT, "The upstream took too long."))
 

@@ -53,6 +53,27 @@ class UpstreamTransport(asyncio.Protocol, ABC):
         if not self._transport.is_closing():
             self._transport.resume_reading()
 
+    async def flush(self) -> None:
+        """Wait until the kernel has all that was written; else as ``drain``."""
+        if self._transport.is_closing():
+            return
+        self._transport.set_write_buffer_limits(0)
+        await self.drain()
+        if not self._transport.is_closing():
+            self._transport.set_write_buffer_limits()
+
+    async def drain(self) -> None:
+        """Wait until the upstream has taken enough of what was written, or will not take any more."""
+        if not self._is_writing_paused or self._is_lost:
+            return
+        self._drainer = self._loop.create_future()
+        self._rearm()
+        try:
+            await self._drainer
+        finally:
+            self._drainer = None
+            self._rearm()
+
     def abort(self) -> None:
         """Close the connection now, if there is one yet, and if its end is not under way."""
         self._is_lost = True

@@ -146,13 +146,14 @@ async def test_an_answer_for_who_is_just_leaving_goes_nowhere(first: bytes, is_w
             assert (await client.ask(first)).status == 200
             [connection] = gateway.application._server.connections
             client.writer.write(GET)
-            await wait_until(lambda: connection.visit is not None)
+            await wait_until(lambda: connection.visit is not None and connection.visit.connection is not None)
             visit, transport = connection.visit, connection.transport
             assert visit is not None
             assert visit.connection is not None
             assert transport is not None
             transport.close()
             visit.connection.data_received(OK if is_whole else OK[:-1])
+            visit.connection._read_arrived()
             assert connection.visit is None
             await wait_until(lambda: not gateway.application._server.connections)
         await gateway.check_recovered((200, None), (499, None))
