@@ -52,7 +52,7 @@ def read_scopes(claims: Mapping[str, Any], names: tuple[str, ...]) -> tuple[str,
             found += value.split(" ")
         elif isinstance(value, list | dict):
             found += [member for member in value if isinstance(member, str)]
-    return tuple(filter(None, dict.fromkeys(found))) if found else ()
+    return tuple(filter(None, dict.fromkeys(found)))
 
 
 def read_first_string(claims: Mapping[str, Any], paths: tuple[str, ...]) -> str | None:

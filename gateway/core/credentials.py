@@ -15,6 +15,8 @@ from gateway.core.errors import GatewayError, Reason, RequestRefused
 _TOKEN_CHARACTERS = (string.ascii_letters + string.digits + "-._~+/").encode("ascii")
 _SCHEME = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)(?: +|\Z)")
 _BEARER = b"bearer"
+# How nearly all of them begin.
+_USUAL_PREFIX = b"Bearer "
 # RFC 6750, section 3: the octets that error_description and error may hold; ours never need more.
 _NOT_IN_DESCRIPTION = re.compile(r"[^ !#-\[\]-~]")
 
@@ -35,9 +37,8 @@ def extract_bearer_token(authorization: Sequence[bytes]) -> str | None:
     if len(authorization) > 1:
         raise RequestRefused(Reason.MULTIPLE_CREDENTIALS, "The request has more than one Authorization field.")
     value = authorization[0]
-    # As nearly all of them are.
-    if value.startswith(b"Bearer ") and is_b64token(value[7:]):
-        return str(value[7:], "ascii")
+    if value.startswith(_USUAL_PREFIX) and is_b64token(token := value[len(_USUAL_PREFIX) :]):
+        return str(token, "ascii")
     scheme = _SCHEME.match(value)
     if scheme is None:
         raise _malformed()
@@ -70,7 +71,7 @@ def peek_bearer_token(authorization: Sequence[bytes]) -> bytes:
         return b""
     value = authorization[0]
     if value.startswith(b"Bearer e"):
-        return value[len(b"Bearer ") :]
+        return value[len(_USUAL_PREFIX) :]
     scheme, _, rest = value.partition(b" ")
     return rest.lstrip(b" ") if scheme.lower() == _BEARER else b""
 

@@ -308,7 +308,7 @@ def _check_required(claims: Mapping[str, Any], provider: Provider) -> None:
 def _resolve_organization(claims: Mapping[str, Any], provider: Provider, captured: frozenset[str]) -> str | None:
     """Return the one organization that audience and claims name; two of them is nobody's request to decide."""
     # An expression of the file may capture nothing.
-    organizations = set(captured - {""}) if captured else set()
+    organizations = set(captured - {""})
     for path in provider.organization_claims:
         value = find_claim(claims, path)
         if isinstance(value, str) and value:

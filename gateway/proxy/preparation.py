@@ -57,7 +57,7 @@ class Preparation:
         try:
             begun = begin(visit, policy, keys, now, proofs, known)
         except GatewayError as error:
-            self._finish(visit, self._observe(visit, error, asked))
+            self._finish_refused(visit, error, asked)
             return None
         if isinstance(begun, Unproven):
             visit.token_name, visit.proving_seconds = begun.name, 0.0
@@ -78,7 +78,7 @@ class Preparation:
         except StopIteration as end:
             outcome: Outcome = end.value
         except GatewayError as error:
-            self._finish(visit, self._observe(visit, error, asked))
+            self._finish_refused(visit, error, asked)
             return None
         else:
             visit.proving_seconds += time.perf_counter() - began
@@ -91,14 +91,14 @@ class Preparation:
         if isinstance(outcome, Allow) and outcome.verified is not None:
             self._metrics.observe_verify(outcome.verified.token.algorithm, seconds)
 
-    def _observe(self, visit: Visit, error: GatewayError, asked: Mapping[str, bool]) -> Allow | NeedKeys | NeedStanding:
-        """Return what becomes of a refused request where refusals are only written down."""
+    def _finish_refused(self, visit: Visit, error: GatewayError, asked: Mapping[str, bool]) -> None:
+        """Prepare a refused request all the same, where refusals are only written down."""
         runtime = visit.runtime
         began = time.perf_counter()
         outcome = observe(error, visit, runtime.settings.policy, runtime.keys, self._clock(), asked)
         self._note_proof(outcome, time.perf_counter() - began)
         visit.observed = error
-        return outcome
+        self._finish(visit, outcome)
 
     def _finish(self, visit: Visit, outcome: Outcome) -> None:
         if not isinstance(outcome, Allow):

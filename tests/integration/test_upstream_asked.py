@@ -37,6 +37,13 @@ class Asked:
         if whole is not None:
             self.pool.release(self.connection)
 
+    async def check_timed_out(self) -> None:
+        """Check that the answer was not whole, and that whoever goes on with it is told why."""
+        assert self.answers == [None]
+        with pytest.raises(UpstreamFailed) as failure:
+            await self.connection.read_head()
+        assert failure.value.reason is Reason.UPSTREAM_TIMEOUT
+
 
 @asynccontextmanager
 async def ask(**changed: Any) -> AsyncIterator[Asked]:
@@ -124,10 +131,7 @@ async def test_half_an_answer_at_the_last_moment_is_not(arrived: bytes) -> None:
     async with ask() as asked:
         asked.connection.data_received(arrived)
         asked.connection._time_out()
-        assert asked.answers == [None]
-        with pytest.raises(UpstreamFailed) as failure:
-            await asked.connection.read_head()
-        assert failure.value.reason is Reason.UPSTREAM_TIMEOUT
+        await asked.check_timed_out()
 
 
 @in_loop
@@ -140,7 +144,4 @@ async def test_an_answer_at_the_last_moment_is_in_time() -> None:
         assert asked.pool.take() is asked.connection
     async with ask(head_seconds=0.05) as asked:
         await wait_until(lambda: bool(asked.answers))
-        assert asked.answers == [None]
-        with pytest.raises(UpstreamFailed) as failure:
-            await asked.connection.read_head()
-        assert failure.value.reason is Reason.UPSTREAM_TIMEOUT
+        await asked.check_timed_out()
