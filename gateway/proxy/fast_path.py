@@ -5,13 +5,15 @@ It decides nothing by itself. It does, in one go, what ``server`` does for every
 wait for but the upstream: a whole request, keys that are there, a connection that lies idle, and a whole answer. Where
 one of them is missing, aiohttp starts a task that goes on from there.
 
-Requests that come in one turn of the loop are decided together, as ``core.steps`` says why.
+Requests that come in one turn of the loop are decided together, as ``core.steps`` says why. Signatures wait for as long
+as each turn brings more of them: they are checked when nothing else is to be done, or when they are many.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gateway.core.errors import GatewayError
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from gateway.proxy.server import Gateway
 
 
-# So many requests are decided together at most: the first is not to wait for any number of them.
+# So many requests are decided together at most: the first is not to wait for any number of others.
 _MAX_TOGETHER = 32
 
 
@@ -37,8 +39,12 @@ class FastPath:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        # Requests that were read in this turn of the loop, and are decided at its end.
+        # Requests that were read in this turn of the loop, and are begun with at its end.
         self._waiting: list[Visit] = []
+        # Those whose signatures are to be checked, and those with the same tokens as one of them.
+        self._unproven: list[tuple[Visit, Proving]] = []
+        self._twins: list[Visit] = []
+        self._is_due = False
 
     def take(self, protocol: PlainConnection | ClientProtocol, data: bytes) -> bool:
         """
@@ -62,51 +68,60 @@ class FastPath:
         visit.body = body
         visit.keep_alive = is_persistent(fields)
         self._waiting.append(visit)
-        if len(self._waiting) == 1:
-            asyncio.get_running_loop().call_soon(self._go_on)
-        elif len(self._waiting) == _MAX_TOGETHER:
+        if len(self._waiting) + len(self._unproven) >= _MAX_TOGETHER:
             self._go_on()
+        else:
+            self._go_on_soon()
         return True
 
-    def _go_on(self) -> None:
-        """Decide on all requests that wait, each step for all of them, and send on those that are allowed."""
-        waiting, self._waiting = self._waiting, []
-        # Of those whose clients have gone, or sent more behind them, somebody else takes care.
-        running: list[tuple[Visit, Proving | None]]
-        running = [(visit, None) for visit in waiting if visit.protocol.visit is visit]
-        while running:
-            again = self._take_steps(running)
-            # By now their token is known, if it is good.
-            running = [(visit, None) for visit in again]
+    def _go_on_soon(self) -> None:
+        if not self._is_due:
+            self._is_due = True
+            asyncio.get_running_loop().call_soon(self._go_on)
 
-    def _take_steps(self, running: list[tuple[Visit, Proving | None]]) -> list[Visit]:
-        """Decide on these requests and send them on; return those whose token another of them has brought."""
-        names: set[bytes] = set()
-        again: list[Visit] = []
-        while running:
-            unfinished: list[tuple[Visit, Proving | None]] = []
-            for visit, steps in running:
-                try:
-                    rest = self._decide(visit, steps)
-                except Exception as error:  # noqa: BLE001 - what one request meets is nobody else's
-                    self._give_up(visit, error)
-                    continue
-                if rest is None:
-                    continue
-                if steps is None and visit.token_name in names:
-                    again.append(visit)
-                    continue
-                if visit.token_name:
-                    names.add(visit.token_name)
-                unfinished.append((visit, rest))
-            for visit, _ in running:
+    def _go_on(self) -> None:
+        """Begin with the requests that wait, and prove those that lack it, once no more of them come."""
+        self._is_due = False
+        waiting, self._waiting = self._waiting, []
+        before = len(self._unproven)
+        self._take_steps([(visit, None) for visit in waiting])
+        if before < len(self._unproven) < _MAX_TOGETHER:
+            self._go_on_soon()
+            return
+        while self._unproven:
+            running, self._unproven = self._unproven, []
+            self._take_steps(running)
+        if self._twins:
+            # By now their token is known, if it is good.
+            self._waiting[:0], self._twins = self._twins, []
+            self._go_on_soon()
+
+    def _take_steps(self, running: Sequence[tuple[Visit, Proving | None]]) -> None:
+        """Begin with these requests, or take the next step of each, and send on those that are allowed."""
+        names = {visit.token_name for visit, _ in self._unproven}
+        allowed: list[Visit] = []
+        for visit, steps in running:
+            # Of those whose clients have gone, or sent more behind them, somebody else takes care.
+            if visit.protocol.visit is not visit:
+                continue
+            try:
+                rest = self._decide(visit, steps)
+            except Exception as error:  # noqa: BLE001 - what one request meets is nobody else's
+                self._give_up(visit, error)
+                continue
+            if rest is None:
                 if visit.head:
-                    try:
-                        self._send(visit)
-                    except Exception as error:  # noqa: BLE001 - as above
-                        self._give_up(visit, error)
-            running = unfinished
-        return again
+                    allowed.append(visit)
+            elif steps is None and visit.token_name and visit.token_name in names:
+                self._twins.append(visit)
+            else:
+                names.add(visit.token_name)
+                self._unproven.append((visit, rest))
+        for visit in allowed:
+            try:
+                self._send(visit)
+            except Exception as error:  # noqa: BLE001 - as above
+                self._give_up(visit, error)
 
     def _decide(self, visit: Visit, steps: Proving | None) -> Proving | None:
         """Begin with a decision, or take the next step of it; return the steps that are left, if any."""

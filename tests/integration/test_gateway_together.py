@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ async def gather(folder: Path, monkeypatch: pytest.MonkeyPatch, count: int = MAN
     go_on = FastPath._go_on
 
     def note(self: FastPath) -> None:
-        turns.append(len(self._waiting))
+        turns.append(len(self._waiting) + len(self._unproven))
         go_on(self)
 
     monkeypatch.setattr(FastPath, "_go_on", note)
@@ -140,11 +140,42 @@ async def test_who_is_known_waits_for_no_proof(tmp_path: Path, monkeypatch: pyte
         monkeypatch.setattr(FastPath, "_send", note_sent)
         crowd.turns.clear()
         await crowd.ask([get(3), get(4), get(5), *known])
-        assert crowd.turns == [6]
+        assert crowd.turns == [6, 3]
         assert sorted(events[:3]) == ["/0", "/1", "/2"]
         # All proofs, one after the other; then what is to be sent.
         assert events[3:6] == ["proof"] * 3
         assert sorted(events[6:]) == ["/3", "/4", "/5"]
+
+
+@in_loop
+async def test_signatures_wait_for_more_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While each turn brings another new token, none is proven; once one brings none, all are, one after the other."""
+    events: list[str] = []
+    begin, check = Preparation.begin, verification.verify_signature
+
+    async with gather(tmp_path, monkeypatch, count=5) as crowd:
+        first, *others = crowd.gateway.application._server.connections
+        late = iter(others)
+
+        def note_begin(self: Preparation, visit: Any, *arguments: Any) -> Any:
+            events.append(visit.target)
+            protocol = next(late, None)
+            if protocol is not None:
+                # It comes once this turn is over.
+                asyncio.get_running_loop().call_soon(protocol.data_received, get(len(events)))
+            return begin(self, visit, *arguments)
+
+        def note_proof(*arguments: Any) -> Any:
+            events.append("proof")
+            return check(*arguments)
+
+        monkeypatch.setattr(Preparation, "begin", note_begin)
+        monkeypatch.setattr(verification, "verify_signature", note_proof)
+        first.data_received(get(0))
+        answers = await asyncio.gather(*(client.read_answer() for client in crowd.clients))
+        assert {answer.status for answer in answers} == {200}
+        assert events == ["/0", "/1", "/2", "/3", "/4", *["proof"] * 5]
+        await crowd.gateway.check_at_rest()
 
 
 @pytest.mark.parametrize("is_good", [True, False])
@@ -199,36 +230,66 @@ async def test_a_defect_is_nobody_else_s(tmp_path: Path, monkeypatch: pytest.Mon
         await crowd.gateway.check_at_rest()
 
 
-@pytest.mark.parametrize("what", ["gone", "more"])
+def go(protocol: Any) -> None:
+    transport = protocol.transport
+    protocol.connection_lost(None)
+    transport.abort()
+
+
+def send_more(protocol: Any) -> None:
+    protocol.data_received(get(7))
+
+
+def interfere_when_read(monkeypatch: pytest.MonkeyPatch, interfere: Callable[[Any], None]) -> None:
+    take = FastPath.take
+
+    def note(self: FastPath, protocol: Any, data: bytes) -> bool:
+        was_taken = take(self, protocol, data)
+        if was_taken and b"/1 " in data:
+            interfere(protocol)
+        return was_taken
+
+    monkeypatch.setattr(FastPath, "take", note)
+
+
+def interfere_when_begun(monkeypatch: pytest.MonkeyPatch, interfere: Callable[[Any], None]) -> None:
+    """Interfere once the turn that began with a request is over, before its signature is checked."""
+    begin = Preparation.begin
+    interferences = iter([interfere])
+
+    def note(self: Preparation, visit: Any, *arguments: Any) -> Any:
+        rest = begin(self, visit, *arguments)
+        if rest is not None and visit.target == "/1" and (now := next(interferences, None)):
+            asyncio.get_running_loop().call_soon(now, visit.protocol)
+        return rest
+
+    monkeypatch.setattr(Preparation, "begin", note)
+
+
+@pytest.mark.parametrize("arrange", [interfere_when_read, interfere_when_begun])
+@pytest.mark.parametrize(
+    ("interfere", "answered", "statuses"),
+    [(go, (), [200, 200, 499]), (send_more, (b"/1 ", b"/7 "), [200] * 4)],
+    ids=["gone", "more"],
+)
 @in_loop
-async def test_what_happens_before_the_decision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+async def test_what_happens_before_the_decision(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arrange: Callable[[pytest.MonkeyPatch, Callable[[Any], None]], None],
+    interfere: Callable[[Any], None],
+    answered: tuple[bytes, ...],
+    statuses: list[int],
+) -> None:
     """Who goes before is written down as gone; who sends another request behind has both answered, in order."""
     async with gather(tmp_path, monkeypatch, count=3) as crowd:
         application = crowd.gateway.application
-        victim = crowd.clients[1].writer.get_extra_info("sockname")
-        take = FastPath.take
-
-        def interfere(self: FastPath, protocol: Any, data: bytes) -> bool:
-            was_taken = take(self, protocol, data)
-            if was_taken and protocol.transport.get_extra_info("peername") == victim and b"/1 " in data:
-                if what == "gone":
-                    transport = protocol.transport
-                    protocol.connection_lost(None)
-                    transport.abort()
-                else:
-                    protocol.data_received(get(7))
-            return was_taken
-
-        monkeypatch.setattr(FastPath, "take", interfere)
+        arrange(monkeypatch, interfere)
         crowd.send([get(number) for number in range(3)])
         for number in (0, 2):
             assert (await crowd.clients[number].read_answer()).body.startswith(b"/%d " % number)
-        if what == "more":
-            for path in (b"/1 ", b"/7 "):
-                assert (await crowd.clients[1].read_answer()).body.startswith(path)
-            statuses = [200] * 4
-        else:
-            statuses = [200, 200, 499]
+        for path in answered:
+            assert (await crowd.clients[1].read_answer()).body.startswith(path)
         records = await crowd.gateway.wait_for_records(len(statuses))
         assert sorted(record["status"] for record in records) == statuses
         await wait_until(lambda: application._metrics.requests_in_flight == 0)
