@@ -168,7 +168,7 @@ def prove_in_steps(
     standings: Standings,
 ) -> Steps[Allow | NeedKeys | NeedStanding]:
     """
-    Go on with what ``begin`` began, each signature in a step of its own.
+    Go on with what ``begin`` began; each step ends with a signature that holds.
 
     Raises:
         GatewayError: As ``decide`` does.

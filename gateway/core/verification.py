@@ -65,10 +65,11 @@ def verify_in_steps(
     place: TokenPlace | None = None,
 ) -> Steps[tuple[VerifiedToken, KeySet | None] | NeedKeys]:
     """
-    Return what a token proves, as ``verify`` does, and the keys that prove it; each signature is a step of its own.
+    Return what a token proves, as ``verify`` does, and the keys that prove it.
 
-    With a ``place``, it is asked of the providers that take tokens from there. Without keys, it must be proven anew
-    each time: a provider before this one, which refuses it now, may yet take it.
+    Each step ends with a signature that holds. With a ``place``, it is asked of the providers that take tokens from
+    there. Without keys, it must be proven anew each time: a provider before this one, which refuses it now, may yet
+    take it.
     """
     attempts: list[Attempt] = []
     wish: NeedKeys | None = None
@@ -79,7 +80,6 @@ def verify_in_steps(
                 wish = wish or chosen
                 continue
             proven_by, candidates = chosen
-            yield
             verify_signature(token, candidates)
             yield
             verified = check_claims(token, provider, now)

@@ -45,7 +45,7 @@ class Preparation:
         self, visit: Visit, asked: Mapping[str, bool] = NOBODY_ASKED, standings: Mapping[str, Standing] = NOTHING_KNOWN
     ) -> Proving | None:
         """
-        Prepare a request; where its token is not known, only up to its signature, and return the steps that are left.
+        Prepare a request; where its token is not known, only up to its proof, and return the steps that are left.
 
         Raises:
             GatewayError: The request is refused.
@@ -61,7 +61,7 @@ class Preparation:
             return None
         if isinstance(begun, Unproven):
             visit.token_name, visit.proving_seconds = begun.name, 0.0
-            return self.go_on(visit, prove_in_steps(visit, begun, policy, keys, now, asked, proofs, known), asked)
+            return prove_in_steps(visit, begun, policy, keys, now, asked, proofs, known)
         self._finish(visit, begun)
         return None
 
