@@ -57,13 +57,14 @@ async def wait_until(is_so: Callable[[], bool], seconds: float = 5.0) -> None:
         await asyncio.sleep(0.002)
 
 
-def select_files() -> frozenset[str]:
-    """Return the sockets and the pipes that this process has open."""
+def select_files(process: int | str = "self") -> frozenset[str]:
+    """Return the sockets and the pipes that a process has open, this one or that of a number."""
     files = set()
-    for descriptor in Path("/proc/self/fd").iterdir():
+    for descriptor in Path(f"/proc/{process}/fd").iterdir():
         try:
             target = str(descriptor.readlink())
         except OSError:
+            # It was closed in between.
             continue
         if target.startswith(("socket:", "pipe:")):
             files.add(target)

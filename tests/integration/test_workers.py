@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from .command import RunningCommand, run_command, start_command
+from .loop import select_files
 
 CONFIG = """\
 version: 1
@@ -147,7 +148,7 @@ def is_running(pid: int) -> bool:
 
 def count_sockets(pid: int) -> int:
     """Return how many sockets a process has open."""
-    return sum("socket" in str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir())
+    return sum(file.startswith("socket:") for file in select_files(pid))
 
 
 @contextmanager
