@@ -107,9 +107,12 @@ class Exchange:
                 if not (connection.is_stale and self._may_repeat()):
                     raise
             finally:
-                await self._stop_upload()
-                visit.connection = None
-                pool.release(connection)
+                try:
+                    await self._stop_upload()
+                finally:
+                    # The client may go meanwhile.
+                    visit.connection = None
+                    pool.release(connection)
 
     def _may_repeat(self) -> bool:
         visit = self._visit

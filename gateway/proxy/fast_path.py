@@ -44,7 +44,7 @@ class FastPath:
         # Those whose signatures are to be checked, and those with the same tokens as one of them.
         self._unproven: list[tuple[Visit, Proving]] = []
         self._twins: list[Visit] = []
-        self._is_due = False
+        self._due: asyncio.Handle | None = None
 
     def take(self, protocol: PlainConnection | ClientProtocol, data: bytes) -> bool:
         """
@@ -68,37 +68,49 @@ class FastPath:
         visit.body = body
         visit.keep_alive = is_persistent(fields)
         self._waiting.append(visit)
-        if len(self._waiting) + len(self._unproven) >= _MAX_TOGETHER:
+        if len(self._waiting) + len(self._unproven) + len(self._twins) >= _MAX_TOGETHER:
             self._go_on()
         else:
             self._go_on_soon()
         return True
 
     def _go_on_soon(self) -> None:
-        if not self._is_due:
-            self._is_due = True
-            asyncio.get_running_loop().call_soon(self._go_on)
+        if self._due is None:
+            self._due = asyncio.get_running_loop().call_soon(self._go_on)
 
     def _go_on(self) -> None:
         """Begin with the requests that wait, and prove those that lack it, once no more of them come."""
-        self._is_due = False
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
         waiting, self._waiting = self._waiting, []
         before = len(self._unproven)
-        self._take_steps([(visit, None) for visit in waiting])
-        if before < len(self._unproven) < _MAX_TOGETHER:
+        names = {visit.token_name for visit, _ in self._unproven}
+        for visit, steps in self._begin(waiting):
+            if visit.token_name and visit.token_name in names:
+                self._twins.append(visit)
+            else:
+                names.add(visit.token_name)
+                self._unproven.append((visit, steps))
+        if before < len(self._unproven) < _MAX_TOGETHER - len(self._twins):
             self._go_on_soon()
             return
-        while self._unproven:
-            running, self._unproven = self._unproven, []
-            self._take_steps(running)
-        if self._twins:
-            # By now their token is known, if it is good.
-            self._waiting[:0], self._twins = self._twins, []
-            self._go_on_soon()
+        unproven, self._unproven = self._unproven, []
+        twins, self._twins = self._twins, []
+        self._prove(unproven)
+        # By now their token is known, if it is good.
+        self._prove(self._begin(twins))
 
-    def _take_steps(self, running: Sequence[tuple[Visit, Proving | None]]) -> None:
-        """Begin with these requests, or take the next step of each, and send on those that are allowed."""
-        names = {visit.token_name for visit, _ in self._unproven}
+    def _begin(self, visits: list[Visit]) -> list[tuple[Visit, Proving]]:
+        return self._take_steps([(visit, None) for visit in visits])
+
+    def _prove(self, running: list[tuple[Visit, Proving]]) -> None:
+        while running:
+            running = self._take_steps(running)
+
+    def _take_steps(self, running: Sequence[tuple[Visit, Proving | None]]) -> list[tuple[Visit, Proving]]:
+        """Begin with these requests, or take the next step of each, and send on who is allowed; return the others."""
+        unfinished: list[tuple[Visit, Proving]] = []
         allowed: list[Visit] = []
         for visit, steps in running:
             # Of those whose clients have gone, or sent more behind them, somebody else takes care.
@@ -109,19 +121,16 @@ class FastPath:
             except Exception as error:  # noqa: BLE001 - what one request meets is nobody else's
                 self._give_up(visit, error)
                 continue
-            if rest is None:
-                if visit.head:
-                    allowed.append(visit)
-            elif steps is None and visit.token_name and visit.token_name in names:
-                self._twins.append(visit)
-            else:
-                names.add(visit.token_name)
-                self._unproven.append((visit, rest))
+            if rest is not None:
+                unfinished.append((visit, rest))
+            elif visit.head:
+                allowed.append(visit)
         for visit in allowed:
             try:
                 self._send(visit)
             except Exception as error:  # noqa: BLE001 - as above
                 self._give_up(visit, error)
+        return unfinished
 
     def _decide(self, visit: Visit, steps: Proving | None) -> Proving | None:
         """Begin with a decision, or take the next step of it; return the steps that are left, if any."""

@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from gateway.proxy.exchange import Exchange
+
 from .faults import POST, end, observe, reset, stall
 from .gateway_harness import RawClient, bearer, open_gateway
 from .loop import in_each_loop, in_loop, wait_until
@@ -152,6 +154,32 @@ async def test_an_early_answer_lets_the_upload_go_on(framing: str) -> None:
             await uploading
         assert received >= SIZE
         await wait_until(lambda: not gateway.application._pools[0]._open - set(gateway.application._pools[0]._idle))
+
+
+@in_loop
+async def test_a_client_that_goes_as_soon_as_it_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection to the upstream comes back, though the task ends while it waits for the end of the upload."""
+    stop_upload = Exchange._stop_upload
+
+    async def go_and_stop(self: Exchange) -> None:
+        if self._upload is not None:
+            asyncio.get_running_loop().call_soon(self._visit.protocol.transport.abort)
+        await stop_upload(self)
+
+    async def script(peer: Peer) -> None:
+        await peer.read_head()
+        await peer.reader.readexactly(3)
+        await peer.send(OK)
+        await peer.wait_for_end()
+
+    async with observe(script) as gateway, RawClient(gateway.application) as client:
+        await client.send(POST + b"Content-Length: 3\r\n" + bearer() + b"\r\n")
+        # The head arrived alone, so that the body is uploaded.
+        await wait_until(lambda: gateway.application._metrics.requests_in_flight == 1)
+        monkeypatch.setattr(Exchange, "_stop_upload", go_and_stop)
+        await client.send(b"abc")
+        await gateway.wait_for_records(1)
+        await gateway.check_at_rest()
 
 
 ENDS = {"FIN": (end, 502), "RST": (reset, 502), "stall": (stall, 504), "reads no more": (None, 504)}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,14 +59,25 @@ class Crowd:
         return [await client.read_answer() for client in self.clients[: len(requests)]]
 
 
+Gather = Callable[..., AbstractAsyncContextManager[Crowd]]
+
+
+@pytest.fixture(params=["plain", "aiohttp"])
+def gather(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gather:
+    """Return what opens a gateway with clients, whose connections are plain ones or aiohttp's."""
+    return functools.partial(_gather, tmp_path, monkeypatch, is_plain=request.param == "plain")
+
+
 @asynccontextmanager
-async def gather(folder: Path, monkeypatch: pytest.MonkeyPatch, count: int = MANY) -> AsyncIterator[Crowd]:
-    """Open a gateway with that many clients, served before, so that the fast path takes what they send."""
+async def _gather(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, *, is_plain: bool, count: int = MANY
+) -> AsyncIterator[Crowd]:
+    """Open a gateway with that many clients, and upstream connections that lie idle, so that the fast path serves."""
     turns: list[int] = []
     go_on = FastPath._go_on
 
     def note(self: FastPath) -> None:
-        turns.append(len(self._waiting) + len(self._unproven))
+        turns.append(len(self._waiting) + len(self._unproven) + len(self._twins))
         go_on(self)
 
     monkeypatch.setattr(FastPath, "_go_on", note)
@@ -79,15 +91,19 @@ async def gather(folder: Path, monkeypatch: pytest.MonkeyPatch, count: int = MAN
         clients = [await stack.enter_async_context(RawClient(application)) for _ in range(count)]
         crowd = Crowd(gateway, clients, turns)
         warm = b"GET /warm HTTP/1.1\r\nHost: gateway.example\r\n" + bearer() + b"\r\n"
+        # Nothing lay idle, so that all of these connections are aiohttp's now.
         assert {answer.status for answer in await crowd.ask([warm] * count)} == {200}
+        if is_plain:
+            crowd.clients = [await stack.enter_async_context(RawClient(application)) for _ in range(count)]
+            await wait_until(lambda: len(application._server.plain) == count)
         turns.clear()
         yield crowd
 
 
 @in_loop
-async def test_each_has_its_own_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_each_has_its_own_identity(gather: Gather) -> None:
     """With tokens that are new and with tokens that are known."""
-    async with gather(tmp_path, monkeypatch) as crowd:
+    async with gather() as crowd:
         for _ in range(2):
             answers = await crowd.ask([get(number) for number in range(MANY)])
             for number, answer in enumerate(answers):
@@ -100,11 +116,11 @@ async def test_each_has_its_own_identity(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @in_loop
-async def test_a_refusal_is_nobody_else_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_refusal_is_nobody_else_s(gather: Gather) -> None:
     """One is refused before its token is proven, one while, one after; the others do not notice."""
     forged = b"Authorization: Bearer %b\r\n" % make_token(key=ECKey.generate_key("P-256")).encode()
     wrong = {1: b"", 4: bearer(exp=1), 7: bearer(audience="another"), 8: b"Authorization: Bearer e\r\n", 9: forged}
-    async with gather(tmp_path, monkeypatch, count=10) as crowd:
+    async with gather(count=10) as crowd:
         answers = await crowd.ask([get(number, wrong.get(number)) for number in range(10)])
         assert [answer.status for answer in answers] == [401 if number in wrong else 200 for number in range(10)]
         assert max(crowd.turns) > 1
@@ -118,7 +134,7 @@ async def test_a_refusal_is_nobody_else_s(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @in_loop
-async def test_who_is_known_waits_for_no_proof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_is_known_waits_for_no_proof(gather: Gather, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many new tokens come with a known one, it goes on before they are looked at."""
     events: list[str] = []
     check = verification.verify_signature
@@ -127,7 +143,7 @@ async def test_who_is_known_waits_for_no_proof(tmp_path: Path, monkeypatch: pyte
         events.append("proof")
         return check(*arguments)
 
-    async with gather(tmp_path, monkeypatch, count=6) as crowd:
+    async with gather(count=6) as crowd:
         known = [get(number) for number in range(3)]
         await crowd.ask(known)
         monkeypatch.setattr(verification, "verify_signature", note)
@@ -148,13 +164,14 @@ async def test_who_is_known_waits_for_no_proof(tmp_path: Path, monkeypatch: pyte
 
 
 @in_loop
-async def test_signatures_wait_for_more_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_signatures_wait_for_more_of_them(gather: Gather, monkeypatch: pytest.MonkeyPatch) -> None:
     """While each turn brings another new token, none is proven; once one brings none, all are, one after the other."""
     events: list[str] = []
     begin, check = Preparation.begin, verification.verify_signature
 
-    async with gather(tmp_path, monkeypatch, count=5) as crowd:
-        first, *others = crowd.gateway.application._server.connections
+    async with gather(count=5) as crowd:
+        server = crowd.gateway.application._server
+        first, *others = server.plain or server.connections
         late = iter(others)
 
         def note_begin(self: Preparation, visit: Any, *arguments: Any) -> Any:
@@ -181,7 +198,7 @@ async def test_signatures_wait_for_more_of_them(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize("is_good", [True, False])
 @in_loop
 async def test_a_token_that_many_bring_is_proven_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_good: bool
+    gather: Gather, monkeypatch: pytest.MonkeyPatch, *, is_good: bool
 ) -> None:
     """As a page does that asks for many things at once, with a token that it just got; a bad one is not remembered."""
     proofs: list[None] = []
@@ -191,7 +208,7 @@ async def test_a_token_that_many_bring_is_proven_once(
         proofs.append(None)
         return check(*arguments)
 
-    async with gather(tmp_path, monkeypatch, count=12) as crowd:
+    async with gather(count=12) as crowd:
         token = make_token(key=None if is_good else ECKey.generate_key("P-256"), sub="a page").encode()
         monkeypatch.setattr(verification, "verify_signature", note)
         answers = await crowd.ask([get(number, b"Authorization: Bearer %b\r\n" % token) for number in range(12)])
@@ -201,9 +218,64 @@ async def test_a_token_that_many_bring_is_proven_once(
         await crowd.gateway.check_at_rest()
 
 
+@in_loop
+async def test_a_bad_token_that_very_many_bring(gather: Gather, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pool whose token has expired: it costs each of them two beginnings, however many they are."""
+    begun: list[str] = []
+    begin = Preparation.begin
+
+    def note(self: Preparation, visit: Any, *arguments: Any) -> Any:
+        begun.append(visit.target)
+        return begin(self, visit, *arguments)
+
+    async with gather(count=200) as crowd:
+        expired = bearer(sub="a service", exp=1)
+        monkeypatch.setattr(Preparation, "begin", note)
+        answers = await crowd.ask([get(number, expired) for number in range(200)])
+        assert {answer.status for answer in answers} == {401}
+        assert max(map(begun.count, set(begun))) == 2
+        assert 1 < max(crowd.turns) <= 32
+        # In two turns, with room for the first of them.
+        server = crowd.gateway.application._server
+        protocols = list(server.plain or server.connections)
+        crowd.turns.clear()
+
+        def receive(numbers: range) -> None:
+            for number in numbers:
+                protocols[number].data_received(get(number, expired))
+
+        receive(range(20))
+        asyncio.get_running_loop().call_soon(receive, range(20, 50))
+        await crowd.gateway.wait_for_records(250)
+        assert crowd.turns[:2] == [20, 32]
+        await crowd.gateway.check_at_rest()
+
+
+@in_loop
+async def test_at_most_one_turn_is_due(gather: Gather, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many requests were read at once: a second one would find nothing new, and wait for nothing."""
+    due: set[asyncio.Handle] = set()
+    most = 0
+    go_on_soon = FastPath._go_on_soon
+
+    def note(self: FastPath) -> None:
+        nonlocal most
+        go_on_soon(self)
+        assert self._due is not None
+        due.add(self._due)
+        most = max(most, sum(not handle.cancelled() for handle in due))
+
+    async with gather(count=100) as crowd:
+        monkeypatch.setattr(FastPath, "_go_on_soon", note)
+        answers = await crowd.ask([get(number) for number in range(100)])
+        assert {answer.status for answer in answers} == {200}
+        assert most == 1
+        await crowd.gateway.check_at_rest()
+
+
 @pytest.mark.parametrize("step", ["begin", "go_on"])
 @in_loop
-async def test_a_defect_is_nobody_else_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+async def test_a_defect_is_nobody_else_s(gather: Gather, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     """Whatever one of them meets: it is told, that client learns that there is no answer, and all others get theirs."""
     told: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
@@ -214,7 +286,7 @@ async def test_a_defect_is_nobody_else_s(tmp_path: Path, monkeypatch: pytest.Mon
             raise ZeroDivisionError("a defect")
         return taken(self, visit, *arguments)
 
-    async with gather(tmp_path, monkeypatch, count=5) as crowd:
+    async with gather(count=5) as crowd:
         monkeypatch.setattr(Preparation, step, fail)
         crowd.send([get(number) for number in range(5)])
         for number, client in enumerate(crowd.clients):
@@ -274,7 +346,7 @@ def interfere_when_begun(monkeypatch: pytest.MonkeyPatch, interfere: Callable[[A
 )
 @in_loop
 async def test_what_happens_before_the_decision(
-    tmp_path: Path,
+    gather: Gather,
     monkeypatch: pytest.MonkeyPatch,
     arrange: Callable[[pytest.MonkeyPatch, Callable[[Any], None]], None],
     interfere: Callable[[Any], None],
@@ -282,7 +354,7 @@ async def test_what_happens_before_the_decision(
     statuses: list[int],
 ) -> None:
     """Who goes before is written down as gone; who sends another request behind has both answered, in order."""
-    async with gather(tmp_path, monkeypatch, count=3) as crowd:
+    async with gather(count=3) as crowd:
         application = crowd.gateway.application
         arrange(monkeypatch, interfere)
         crowd.send([get(number) for number in range(3)])
