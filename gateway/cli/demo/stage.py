@@ -125,7 +125,7 @@ def describe_stage(stage: Stage, command: str) -> str:
     blocks += [_describe_trial(trial, stage) for trial in _TRIALS]
     refused = shlex.quote(f"@{stage.config.with_name('wrong-audience.jwt')}")
     blocks.append(f"# Why was the third one refused?\n{command} -c {shlex.quote(str(stage.config))} explain {refused}")
-    blocks.append("Ctrl-C ends the demo.")
+    blocks.append("Ctrl-C ends the demo. Its log follows, with a request that it made itself.")
     return "\n\n".join(blocks)
 
 
