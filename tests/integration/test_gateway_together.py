@@ -48,6 +48,12 @@ class Crowd:
         self.clients = clients
         self.turns = turns
 
+    @property
+    def connections(self) -> list[Any]:
+        """The gateway's side of them, in no order."""
+        server = self.gateway.application._server
+        return list(server.plain or server.connections)
+
     def send(self, requests: list[bytes]) -> None:
         """Send a request from each client, so that the gateway finds them all at once."""
         for client, request in zip(self.clients, requests, strict=False):
@@ -100,6 +106,28 @@ async def _gather(
         yield crowd
 
 
+def note_proofs(monkeypatch: pytest.MonkeyPatch, events: list[str]) -> None:
+    """From now on, have an event for each signature that is checked."""
+    check = verification.verify_signature
+
+    def note(*arguments: Any) -> Any:
+        events.append("proof")
+        return check(*arguments)
+
+    monkeypatch.setattr(verification, "verify_signature", note)
+
+
+def note_beginnings(monkeypatch: pytest.MonkeyPatch, events: list[str]) -> None:
+    """From now on, have the path of each request that is begun with as an event."""
+    begin = Preparation.begin
+
+    def note(self: Preparation, visit: Any, *arguments: Any) -> Any:
+        events.append(visit.target)
+        return begin(self, visit, *arguments)
+
+    monkeypatch.setattr(Preparation, "begin", note)
+
+
 @in_loop
 async def test_each_has_its_own_identity(gather: Gather) -> None:
     """With tokens that are new and with tokens that are known."""
@@ -137,16 +165,10 @@ async def test_a_refusal_is_nobody_else_s(gather: Gather) -> None:
 async def test_who_is_known_waits_for_no_proof(gather: Gather, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many new tokens come with a known one, it goes on before they are looked at."""
     events: list[str] = []
-    check = verification.verify_signature
-
-    def note(*arguments: Any) -> Any:
-        events.append("proof")
-        return check(*arguments)
-
     async with gather(count=6) as crowd:
         known = [get(number) for number in range(3)]
         await crowd.ask(known)
-        monkeypatch.setattr(verification, "verify_signature", note)
+        note_proofs(monkeypatch, events)
         send = FastPath._send
 
         def note_sent(self: FastPath, visit: Any) -> None:
@@ -167,27 +189,22 @@ async def test_who_is_known_waits_for_no_proof(gather: Gather, monkeypatch: pyte
 async def test_signatures_wait_for_more_of_them(gather: Gather, monkeypatch: pytest.MonkeyPatch) -> None:
     """While each turn brings another new token, none is proven; once one brings none, all are, one after the other."""
     events: list[str] = []
-    begin, check = Preparation.begin, verification.verify_signature
+    begin = Preparation.begin
 
     async with gather(count=5) as crowd:
-        server = crowd.gateway.application._server
-        first, *others = server.plain or server.connections
+        first, *others = crowd.connections
         late = iter(others)
 
-        def note_begin(self: Preparation, visit: Any, *arguments: Any) -> Any:
-            events.append(visit.target)
+        def bring_another(self: Preparation, visit: Any, *arguments: Any) -> Any:
             protocol = next(late, None)
             if protocol is not None:
                 # It comes once this turn is over.
                 asyncio.get_running_loop().call_soon(protocol.data_received, get(len(events)))
             return begin(self, visit, *arguments)
 
-        def note_proof(*arguments: Any) -> Any:
-            events.append("proof")
-            return check(*arguments)
-
-        monkeypatch.setattr(Preparation, "begin", note_begin)
-        monkeypatch.setattr(verification, "verify_signature", note_proof)
+        monkeypatch.setattr(Preparation, "begin", bring_another)
+        note_beginnings(monkeypatch, events)
+        note_proofs(monkeypatch, events)
         first.data_received(get(0))
         answers = await asyncio.gather(*(client.read_answer() for client in crowd.clients))
         assert {answer.status for answer in answers} == {200}
@@ -201,16 +218,10 @@ async def test_a_token_that_many_bring_is_proven_once(
     gather: Gather, monkeypatch: pytest.MonkeyPatch, *, is_good: bool
 ) -> None:
     """As a page does that asks for many things at once, with a token that it just got; a bad one is not remembered."""
-    proofs: list[None] = []
-    check = verification.verify_signature
-
-    def note(*arguments: Any) -> Any:
-        proofs.append(None)
-        return check(*arguments)
-
+    proofs: list[str] = []
     async with gather(count=12) as crowd:
         token = make_token(key=None if is_good else ECKey.generate_key("P-256"), sub="a page").encode()
-        monkeypatch.setattr(verification, "verify_signature", note)
+        note_proofs(monkeypatch, proofs)
         answers = await crowd.ask([get(number, b"Authorization: Bearer %b\r\n" % token) for number in range(12)])
         assert [answer.status for answer in answers] == [200 if is_good else 401] * 12
         assert max(crowd.turns) > 1
@@ -222,22 +233,15 @@ async def test_a_token_that_many_bring_is_proven_once(
 async def test_a_bad_token_that_very_many_bring(gather: Gather, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pool whose token has expired: it costs each of them two beginnings, however many they are."""
     begun: list[str] = []
-    begin = Preparation.begin
-
-    def note(self: Preparation, visit: Any, *arguments: Any) -> Any:
-        begun.append(visit.target)
-        return begin(self, visit, *arguments)
-
     async with gather(count=200) as crowd:
         expired = bearer(sub="a service", exp=1)
-        monkeypatch.setattr(Preparation, "begin", note)
+        note_beginnings(monkeypatch, begun)
         answers = await crowd.ask([get(number, expired) for number in range(200)])
         assert {answer.status for answer in answers} == {401}
         assert max(map(begun.count, set(begun))) == 2
         assert 1 < max(crowd.turns) <= 32
         # In two turns, with room for the first of them.
-        server = crowd.gateway.application._server
-        protocols = list(server.plain or server.connections)
+        protocols = crowd.connections
         crowd.turns.clear()
 
         def receive(numbers: range) -> None:
